@@ -1,0 +1,278 @@
+"""Figures and exercises of chapter 02, Forward noising."""
+import numpy as np
+import torch
+from matplotlib.cbook import get_sample_data
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .. import data, plots
+from ..ddpm import q_sample
+from ..schedules import Schedule, cosine_schedule, from_alpha_bar, linear_schedule, log_snr, sigmoid_schedule
+from .exercise import exercise
+from .explore import fig_frames, frame_slider
+
+THREE = {"linear": linear_schedule(), "cosine": cosine_schedule(), "sigmoid": sigmoid_schedule()}
+
+
+def photograph(size: int = 64) -> Tensor:
+    """The public-domain portrait of Grace Hopper that matplotlib ships, (1, 3, size, size) in [-1, 1]."""
+    from PIL import Image
+
+    with get_sample_data("grace_hopper.jpg") as file:
+        image = Image.open(file).convert("RGB").crop((96, 20, 416, 340)).resize((size, size), Image.Resampling.LANCZOS)
+    return data.from_unit(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255)
+
+
+def noised(x_0: Tensor, t: int, schedule: Schedule, seed: int = 0) -> Tensor:
+    """x_t for a whole set at one step; the same noise for every t, so that a slider changes its amount and nothing else."""
+    eps = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed))
+    return x_0 if t == 0 else q_sample(x_0, torch.full((len(x_0),), t), eps, schedule)
+
+
+def noise_figure(x_0: Tensor):
+    """The chapter's figure for a set of pictures (N, C, H, W) or of points (N, 2): returns (figure, update(name, t))."""
+    figure = Figure(figsize=(7.4, 2.75))
+    left, middle = figure.add_axes((0.01, 0.03, 0.31, 0.84)), figure.add_axes((0.40, 0.2, 0.23, 0.67))
+    right = figure.add_axes((0.73, 0.2, 0.24, 0.67))
+    grid = np.linspace(-4, 4, 161)
+    _draw_log_snr(right)
+
+    def update(name: str, t: int) -> None:
+        schedule, x_t = THREE[name], noised(x_0, t, THREE[name])
+        _draw_set(left, x_t, f"$x_t$, {name}, t = {t}")
+        middle.cla()
+        middle.hist(x_t.flatten().numpy(), bins=np.linspace(-4, 4, 49), density=True, color=plots.DATA, alpha=0.75)
+        middle.plot(grid, np.exp(-grid ** 2 / 2) / np.sqrt(2 * np.pi), color=plots.EXACT, lw=1.6)
+        middle.set(xlim=(-4, 4), ylim=(0, 1), title="all values, N(0, 1)", xlabel="value")
+        for line in right.lines:
+            line.set_alpha(1.0 if line.get_label() == name else 0.25)
+        right.dot.set_offsets([[t, float(log_snr(schedule)[t].clamp(-20, 15))]])
+        alpha_bar = float(schedule.alpha_bar[t])
+        right.set_title("SNR = ∞" if t == 0 else f"SNR = {alpha_bar / (1 - alpha_bar):.2g}")
+
+    return figure, update
+
+
+def noise_slider(x_0: Tensor, alt: str, moments: int = 11, limit: int = 165_000):
+    """The noise slider: step t x schedule, for pictures or points; with the values' histogram and the SNR."""
+    figure, update = noise_figure(x_0)
+    ts = [round(1000 * k / (moments - 1)) for k in range(moments)]
+    frames = {name: fig_frames(figure, lambda t, name=name: update(name, t), ts, dpi=85) for name in THREE}
+    return frame_slider(frames, [f"t = {t}" for t in ts], alt=alt, choice="schedule", slider="step t", limit=limit, still=3)
+
+
+def one_frame(x_0: Tensor):
+    """The same figure as a function (t, schedule's name) -> picture, for a live slider."""
+    figure, update = noise_figure(x_0)
+
+    def draw(t: int, name: str):
+        return fig_frames(figure, lambda step: update(name, step), [t], dpi=85)[0]
+
+    return draw
+
+
+def _draw_set(axes, x_t, title):
+    axes.cla()
+    if x_t.dim() == 4:
+        axes.imshow(plots.mosaic(x_t, columns=max(1, round(len(x_t) ** 0.5))), interpolation="nearest")
+        axes.set_axis_off()
+    else:
+        axes.scatter(x_t[:, 0], x_t[:, 1], s=2, color=plots.DATA, linewidths=0)
+        axes.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), aspect="equal", xticks=[], yticks=[])
+        axes.spines[:].set_visible(True)
+    axes.set_title(title)
+
+
+def _draw_log_snr(axes):
+    for (name, schedule), color in zip(THREE.items(), (plots.DATA, plots.MODEL, plots.ERROR), strict=True):
+        axes.plot(range(1, 1001), log_snr(schedule)[1:], color=color, label=name, lw=2)
+    axes.axhline(0, color=plots.GREY, lw=0.8)
+    axes.set(xlim=(0, 1000), ylim=(-20, 15), xlabel="step t", ylabel="ln SNR", xticks=(0, 500, 1000))
+    axes.legend(fontsize=9, loc="lower left", frameon=False, handlelength=1)
+    axes.dot = axes.scatter([0], [15], color=plots.EXACT, zorder=5, clip_on=False)
+
+
+# -- exercises -----------------------------------------------------------------------------------------------------------
+
+def _column(table, t, x):
+    return table[t].to(x).view(-1, *[1] * (x.dim() - 1))
+
+
+def _one_step_cases():
+    g = torch.Generator().manual_seed(2)
+    schedule = linear_schedule(100, 1e-3, 0.3)
+    return [(torch.randn(4, 3, 5, 5, generator=g), torch.tensor([1, 30, 100, 30]), torch.randn(4, 3, 5, 5, generator=g), schedule),
+            (torch.randn(3, 2, generator=g), torch.tensor([7, 50, 99]), torch.randn(3, 2, generator=g), schedule)]
+
+
+def _q_step(x_prev, t, eps, schedule):
+    beta = schedule.beta[t].to(x_prev).view(-1, *[1] * (x_prev.dim() - 1))    # (B,) -> (B, 1, 1, 1)
+    return (1 - beta).sqrt() * x_prev + beta.sqrt() * eps
+
+
+def _q_step_no_root(x_prev, t, eps, schedule):
+    beta = _column(schedule.beta, t, x_prev)
+    return (1 - beta).sqrt() * x_prev + beta * eps
+
+
+def _q_step_no_root_at_all(x_prev, t, eps, schedule):
+    beta = _column(schedule.beta, t, x_prev)
+    return (1 - beta) * x_prev + beta * eps
+
+
+def _q_step_keeps_all(x_prev, t, eps, schedule):
+    return x_prev + _column(schedule.beta, t, x_prev).sqrt() * eps
+
+
+def _q_step_jump(x_prev, t, eps, schedule):
+    return q_sample(x_prev, t, eps, schedule)
+
+
+def _q_step_first_t(x_prev, t, eps, schedule):
+    return _q_step(x_prev, t[:1].expand(len(t)), eps, schedule)
+
+
+def _q_step_early(x_prev, t, eps, schedule):
+    return _q_step(x_prev, t - 1, eps, schedule)
+
+
+exercise(
+    "q_step", _q_step, cases=_one_step_cases,
+    hints=["Two coefficients, one for x_prev and one for eps; their squares add up to 1.",
+           "schedule.beta[t] has shape (B,). Bring it to (B, 1, 1, 1) first; at(schedule.beta, t, x_prev) does that.",
+           "x_t = sqrt(1 - beta_t) * x_prev + sqrt(beta_t) * eps."],
+    mistakes=[
+        (_q_step_no_root, "the noise is multiplied by beta_t, its variance; a factor must be the standard deviation, sqrt(beta_t)"),
+        (_q_step_no_root_at_all, "both square roots are missing: a factor c multiplies the variance by c squared"),
+        (_q_step_keeps_all, "x_prev keeps its full size, so the variance grows at every step; shrink it by sqrt(1 - beta_t)"),
+        (_q_step_jump, "this uses alpha_bar_t, which is the jump from x_0; one step uses beta_t"),
+        (_q_step_first_t, "every element got the step of the first one; each element of the batch has its own t"),
+        (_q_step_early, "this looks up beta at t - 1; the tables are indexed with the paper's t, so use beta[t]")])
+
+
+def _q_sample(x_0, t, eps, schedule):
+    alpha_bar = schedule.alpha_bar[t].to(x_0).view(-1, *[1] * (x_0.dim() - 1))
+    return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+
+
+def _q_sample_variance(x_0, t, eps, schedule):
+    alpha_bar = _column(schedule.alpha_bar, t, x_0)
+    return alpha_bar.sqrt() * x_0 + (1 - alpha_bar) * eps
+
+
+def _q_sample_no_roots(x_0, t, eps, schedule):
+    alpha_bar = _column(schedule.alpha_bar, t, x_0)
+    return alpha_bar * x_0 + (1 - alpha_bar) * eps
+
+
+def _q_sample_swapped(x_0, t, eps, schedule):
+    alpha_bar = _column(schedule.alpha_bar, t, x_0)
+    return (1 - alpha_bar).sqrt() * x_0 + alpha_bar.sqrt() * eps
+
+
+def _q_sample_alpha(x_0, t, eps, schedule):
+    alpha = _column(schedule.alpha, t, x_0)
+    return alpha.sqrt() * x_0 + (1 - alpha).sqrt() * eps
+
+
+def _q_sample_early(x_0, t, eps, schedule):
+    return _q_sample(x_0, t - 1, eps, schedule)
+
+
+def _q_sample_first_t(x_0, t, eps, schedule):
+    return _q_sample(x_0, t[:1].expand(len(t)), eps, schedule)
+
+
+def _q_sample_difference(x_0, t, eps, schedule):
+    alpha_bar = _column(schedule.alpha_bar, t, x_0)
+    return alpha_bar.sqrt() * x_0 + (1 - alpha_bar.sqrt()) * eps
+
+
+exercise(
+    "q_sample", _q_sample, cases=_one_step_cases,
+    hints=["Read the boxed formula: one coefficient for x_0, one for eps, both from alpha_bar_t.",
+           "at(schedule.alpha_bar, t, x_0) gives alpha_bar_t for every element, in a shape that multiplies.",
+           "x_t = sqrt(alpha_bar_t) * x_0 + sqrt(1 - alpha_bar_t) * eps."],
+    mistakes=[
+        (_q_sample_variance, "the noise is multiplied by 1 - alpha_bar_t, its variance, where the standard deviation belongs: take the square root"),
+        (_q_sample_no_roots, "both square roots are missing: alpha_bar_t and 1 - alpha_bar_t are variances, the factors are their roots"),
+        (_q_sample_swapped, "the two coefficients are swapped: signal gets sqrt(alpha_bar_t), noise gets sqrt(1 - alpha_bar_t)"),
+        (_q_sample_alpha, "this uses alpha_t, one step's factor; t steps together have the product alpha_bar_t"),
+        (_q_sample_early, "off by one: this uses alpha_bar_{t-1}; the tables are indexed with the paper's t, so use alpha_bar[t]"),
+        (_q_sample_first_t, "every element got the step of the first one; each element of the batch has its own t"),
+        (_q_sample_difference, "1 - sqrt(alpha_bar_t) is not sqrt(1 - alpha_bar_t): subtract first, then take the root")])
+
+
+def _crossing(schedule):
+    below = schedule.alpha_bar / (1 - schedule.alpha_bar) < 1
+    return int(below.nonzero()[0])
+
+
+def _crossing_zero_based(schedule):
+    return _crossing(schedule) - 1
+
+
+def _crossing_alpha(schedule):
+    below = schedule.alpha / (1 - schedule.alpha) < 1
+    return int(below.nonzero()[0]) if below.any() else schedule.T
+
+
+def _crossing_half_of_signal(schedule):
+    return int((schedule.alpha_bar.sqrt() < 0.5).nonzero()[0])
+
+
+def _crossing_count(schedule):
+    return int((schedule.alpha_bar / (1 - schedule.alpha_bar) < 1).sum())
+
+
+exercise(
+    "crossing", _crossing, cases=lambda: [(s,) for s in (*THREE.values(), cosine_schedule(50), linear_schedule(300, 1e-3, 0.9))],
+    hints=["SNR_t = alpha_bar_t / (1 - alpha_bar_t). You want the first t at which it is below 1.",
+           "A comparison gives a table of True and False; .nonzero() gives the positions of the True ones.",
+           "The tables start at t = 0, so a position in them is t itself."],
+    mistakes=[
+        (_crossing_zero_based, "one step too early: the tables start at t = 0, so the position in the table is t itself (or you found the last t with SNR >= 1)"),
+        (_crossing_alpha, "this uses alpha_t, one step's factor, instead of alpha_bar_t, what is left after t steps"),
+        (_crossing_half_of_signal, "this asks when sqrt(alpha_bar_t) falls below 1/2; SNR compares variances, so it is alpha_bar_t that must fall below 1/2"),
+        (_crossing_count, "this counts how many steps have SNR < 1; the question is which is the first")])
+
+
+def _half_life(T, half_life):
+    u = torch.arange(T + 1, dtype=torch.float64)
+    return from_alpha_bar(0.5 ** (u / half_life))
+
+
+def _half_life_amplitude(T, half_life):
+    return from_alpha_bar(0.25 ** (torch.arange(T + 1, dtype=torch.float64) / half_life))
+
+
+def _constant(T, beta):
+    return Schedule(torch.cat([torch.zeros(1), torch.full((T,), beta)]).double())
+
+
+def _half_life_even(T, half_life):
+    return _constant(T, 0.5 / half_life)
+
+
+def _half_life_natural(T, half_life):
+    return from_alpha_bar(torch.exp(-torch.arange(T + 1, dtype=torch.float64) / half_life))
+
+
+def _half_life_complement(T, half_life):
+    return _constant(T, 0.5 ** (1 / half_life))
+
+
+def _half_life_probe(answer):
+    return [answer(T, h).beta for T, h in ((100, 10), (1000, 60), (20, 2.5))]
+
+
+exercise(
+    "half_life", _half_life, probe=_half_life_probe,
+    hints=["Half of the signal's variance after half_life steps, a quarter after twice as many: alpha_bar_t = 2^(-t / half_life).",
+           "from_alpha_bar turns a falling curve of T+1 numbers, float64, into a Schedule.",
+           "u = torch.arange(T + 1, dtype=torch.float64) is the list of steps; return from_alpha_bar(0.5 ** (u / half_life))."],
+    mistakes=[
+        (_half_life_amplitude, "here sqrt(alpha_bar) halves; the half-life asked for is that of alpha_bar, the signal's variance"),
+        (_half_life_even, "beta = 0.5 / half_life takes half of what there was at the start, but each step takes its share of what is left: it must be 2^(-1/half_life) that survives"),
+        (_half_life_natural, "this is the time to fall to 1/e = 0.37; a half-life is the time to fall to 1/2"),
+        (_half_life_complement, "2^(-1/half_life) is the share that survives a step, alpha; beta is one minus it")])

@@ -1,0 +1,97 @@
+"""Is it good? Numbers for sets of pictures, from the features of a small classifier trained on the same data (chapter 16)."""
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """A small convolutional classifier whose last hidden layer serves as features. (B, C, H, W) -> (B, classes) logits."""
+
+    def __init__(self, channels: int, classes: int, width: int = 32, dim: int = 64):
+        super().__init__()
+        self.config = dict(channels=channels, classes=classes, width=width, dim=dim)
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.conv3 = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        self.hidden, self.out = nn.Linear(2 * width * 16, dim), nn.Linear(dim, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer before its non-linearity, (B, dim)."""
+        h = F.silu(self.conv2(F.silu(self.conv1(x))))
+        h = F.silu(self.conv3(F.adaptive_avg_pool2d(h, 4)))                # (B, 2 width, 4, 4)
+        return self.hidden(h.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.silu(self.features(x)))
+
+
+def train_classifier(x_0: Tensor, labels: Tensor, generator: torch.Generator, steps: int = 600) -> Classifier:
+    """Train a Classifier on pictures with labels: AdamW, batches of 128, learning rate falling to 0. Returns it in eval mode.
+
+    Its first weights come from torch's own generator; the batches from `generator`.
+    """
+    net = Classifier(x_0.shape[1], int(labels.max()) + 1)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(steps):
+        pick = torch.randint(len(x_0), (128,), generator=generator)
+        noisy = x_0[pick] + 0.1 * torch.randn(x_0[pick].shape, generator=generator)
+        loss = F.cross_entropy(net(noisy), labels[pick])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return net.eval()
+
+
+@torch.no_grad()
+def features(net: Classifier, x: Tensor, batch: int = 512) -> Tensor:
+    """Features of many pictures, (N, dim), computed a batch at a time."""
+    return torch.cat([net.features(part) for part in x.split(batch)])
+
+
+@torch.no_grad()
+def confident_share(net: Classifier, x: Tensor, threshold: float = 0.9) -> float:
+    """The share of pictures that the classifier puts into one class with a probability above the threshold."""
+    return float((net(x).softmax(1).amax(1) > threshold).double().mean())
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Squared Frechet distance of two feature sets, each taken for a Gaussian (Heusel et al. 2017, Eq. 6).
+
+    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)); a: (N, D), b: (M, D), N, M > 1. Computed in float64; 0 for equal sets.
+    It depends on N and M: small sets seem farther apart. Compare only distances of equal numbers.
+    """
+    if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"two feature sets (N, D) and (M, D) with N, M > 1 are needed, got {tuple(a.shape)} and {tuple(b.shape)}")
+    a, b = a.double(), b.double()
+    cov_a, cov_b = a.T.cov(), b.T.cov()
+    root = _root(cov_a)
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()   # tr (S_a S_b)^(1/2)
+    return float((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross)
+
+
+class Neighbours(NamedTuple):
+    """For each query: the distance to its nearest neighbour, (N,), and that neighbour's index, (N,)."""
+
+    distance: Tensor
+    index: Tensor
+
+
+def nearest_neighbours(queries: Tensor, data: Tensor, batch: int = 512) -> Neighbours:
+    """The nearest picture of `data` to each query, by the Euclidean distance of the pixels."""
+    flat = data.flatten(1)
+    found = [torch.cdist(part.flatten(1), flat).min(dim=1) for part in queries.split(batch)]
+    return Neighbours(torch.cat([f.values for f in found]), torch.cat([f.indices for f in found]))
+
+
+def smallest_gap(data: Tensor) -> float:
+    """The distance of the two different pictures of a data set that are nearest to each other."""
+    return float(torch.pdist(data.flatten(1)).min())
+
+
+def _root(s):
+    value, vector = torch.linalg.eigh(s)
+    return vector * value.clamp(min=0).sqrt() @ vector.T

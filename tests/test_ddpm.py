@@ -1,0 +1,201 @@
+"""The forward chain, the posterior, the loss and the sampler against exact answers."""
+import math
+
+import pytest
+import torch
+
+from ddpm_lib.ddpm import at, p_sample, predict_x_0, q_posterior, q_sample, q_step, sample_ddpm, simple_loss
+from ddpm_lib.schedules import cosine_schedule, linear_schedule, sigmoid_schedule
+
+SCHEDULES = [linear_schedule(), cosine_schedule(200), sigmoid_schedule(50)]
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@pytest.mark.parametrize("s", SCHEDULES)
+def test_coefficients_are_the_papers(s):
+    x, eps, t = normal(6, 2, 3, 3), normal(6, 2, 3, 3, seed=1), torch.tensor([1, 2, s.T // 2, s.T - 1, s.T, 1])
+    for step, share in ((q_step, 1 - s.beta), (q_sample, s.alpha_bar)):
+        got = step(x, t, eps, s)
+        for i in range(6):
+            a = float(share[t[i]])
+            assert torch.allclose(got[i], math.sqrt(a) * x[i] + math.sqrt(1 - a) * eps[i], atol=1e-13)
+
+
+def test_jump_equals_step_at_t_1():
+    x, eps, t = normal(4, 5), normal(4, 5, seed=1), torch.ones(4, dtype=torch.int64)
+    for s in SCHEDULES:
+        assert torch.allclose(q_sample(x, t, eps, s), q_step(x, t, eps, s), atol=1e-13, rtol=0)
+
+
+def test_chain_has_the_moments_of_the_jump():
+    s, n, x_0 = linear_schedule(100, 1e-3, 0.2), 40_000, 0.7
+    g = torch.Generator().manual_seed(0)
+    x = torch.full((n, 1), x_0, dtype=torch.float64)
+    for t in range(1, 101):
+        x = q_step(x, torch.full((n,), t), torch.randn(n, 1, generator=g, dtype=torch.float64), s)
+        mean, var = math.sqrt(s.alpha_bar[t]) * x_0, 1 - float(s.alpha_bar[t])
+        if t in (1, 10, 50, 100):
+            assert abs(x.mean() - mean) < 4 * math.sqrt(var / n)
+            assert abs(x.var() - var) < 4 * var * math.sqrt(2 / n)
+
+
+@pytest.mark.parametrize("s", SCHEDULES)
+def test_predict_x_0_inverts_q_sample(s):
+    t = torch.arange(1, s.T)                              # at T of the cosine schedule alpha_bar is 1e-9: digits are lost
+    x_0, eps = normal(len(t), 3), normal(len(t), 3, seed=1)
+    assert torch.allclose(predict_x_0(q_sample(x_0, t, eps, s), t, eps, s), x_0, atol=1e-9)
+
+
+@pytest.mark.parametrize("s", SCHEDULES)
+def test_posterior_by_bayes_rule_on_a_grid(s):
+    """q(x_{t-1} | x_t, x_0) is proportional to q(x_t | x_{t-1}) q(x_{t-1} | x_0): its moments by brute force."""
+    x_0, x_t = 0.4, -0.3
+    for t in (2, s.T // 2, s.T - 1):
+        beta, before = float(s.beta[t]), float(s.alpha_bar[t - 1])
+        u = torch.linspace(-8, 8, 400_001, dtype=torch.float64)
+        log_p = -(x_t - math.sqrt(1 - beta) * u) ** 2 / (2 * beta) - (u - math.sqrt(before) * x_0) ** 2 / (2 * (1 - before))
+        p = (log_p - log_p.max()).exp()
+        mean = float((u * p).sum() / p.sum())
+        var = float(((u - mean) ** 2 * p).sum() / p.sum())
+        one = torch.ones(1, 1, dtype=torch.float64)
+        got_mean, got_var = q_posterior(x_0 * one, x_t * one, torch.tensor([t]), s)
+        assert float(got_mean) == pytest.approx(mean, abs=1e-9)
+        assert float(got_var) == pytest.approx(var, rel=1e-6)
+
+
+def test_posterior_at_t_1_is_x_0():
+    for s in SCHEDULES:
+        mean, var = q_posterior(normal(3, 2), normal(3, 2, seed=1), torch.ones(3, dtype=torch.int64), s)
+        assert torch.allclose(mean, normal(3, 2), atol=1e-12) and (var == 0).all()
+
+
+def test_float32_coefficients_keep_float64_precision():
+    """Tables are combined in float64 and cast once: at t = 2 of the linear schedule 1 - alpha_bar is 2e-4."""
+    s, t = linear_schedule(), torch.tensor([2, 3, 500])
+    x_0, x_t = normal(3, 4), normal(3, 4, seed=1)
+    low, _ = q_posterior(x_0.float(), x_t.float(), t, s)
+    high, _ = q_posterior(x_0, x_t, t, s)
+    assert (low - high).abs().max() < 5e-7
+
+
+def test_p_sample_mean_is_equation_11():
+    s, x_t, eps_hat = linear_schedule(), normal(5, 3), normal(5, 3, seed=1)
+    for t in (2, 500, 1000):
+        x, _ = p_sample(lambda x, t: eps_hat, x_t, t, torch.zeros_like(x_t), s, bound=math.inf)
+        beta, alpha_bar = float(s.beta[t]), float(s.alpha_bar[t])
+        eq_11 = (x_t - beta / math.sqrt(1 - alpha_bar) * eps_hat) / math.sqrt(1 - beta)
+        assert torch.allclose(x, eq_11, atol=1e-10)
+
+
+def test_p_sample_noise():
+    s, x_t, z = linear_schedule(), normal(5, 3), normal(5, 3, seed=2)
+
+    def net(x, t):
+        return torch.zeros_like(x)
+
+    for t in (2, 1000):
+        for variance in (s.beta, s.beta_tilde):
+            still, _ = p_sample(net, x_t, t, 0 * z, s, variance)
+            moved, _ = p_sample(net, x_t, t, z, s, variance)
+            assert torch.allclose(moved - still, math.sqrt(variance[t]) * z, atol=1e-12)
+    assert torch.equal(p_sample(net, x_t, 1, z, s)[0], p_sample(net, x_t, 1, 0 * z, s)[0])     # none at t = 1
+
+
+def test_clipping_bounds_the_guess():
+    s, x_t = linear_schedule(), 5 * normal(50, 3)
+    _, free = p_sample(lambda x, t: 0 * x, x_t, 300, 0 * x_t, s, bound=math.inf)
+    _, clipped = p_sample(lambda x, t: 0 * x, x_t, 300, 0 * x_t, s)
+    assert free.abs().max() > 5 and torch.equal(clipped, free.clamp(-1, 1))
+
+
+def test_simple_loss_is_the_mean_square():
+    s, x_0, eps, t = linear_schedule(), normal(4, 6), normal(4, 6, seed=1), torch.tensor([1, 10, 100, 1000])
+    assert float(simple_loss(lambda x, t: torch.zeros_like(x), x_0, t, eps, s)) == pytest.approx(float(eps.square().mean()))
+    assert float(simple_loss(lambda x, t: eps + 2, x_0, t, eps, s)) == pytest.approx(4)
+
+
+def exact_chain(s, m, v, variance):
+    """Mean and variance of every x_t when the exact denoiser of N(m, v) data drives the sampler (all steps are affine)."""
+    mean, var, out = 0.0, 1.0, {}
+    for t in range(s.T, 0, -1):
+        a, a1, b = float(s.alpha_bar[t]), float(s.alpha_bar[t - 1]), float(s.beta[t])
+        gain = math.sqrt(a) * v / (a * v + 1 - a)                          # E[x_0 | x_t] = m + gain (x_t - sqrt(a) m)
+        on_x_0 = math.sqrt(a1) * b / (1 - a)
+        slope = on_x_0 * gain + math.sqrt(1 - b) * (1 - a1) / (1 - a)
+        mean = slope * mean + on_x_0 * (m - gain * math.sqrt(a) * m)
+        var = slope ** 2 * var + (float(variance[t]) if t > 1 else 0.0)
+        out[t - 1] = (mean, var)
+    return out
+
+
+@pytest.mark.parametrize("choice", ["beta", "beta_tilde"])
+def test_sampler_draws_the_known_distribution(choice):
+    """Data N(0.5, 0.09), exact noise guess: moments at several t, and the whole distribution of the samples."""
+    s, m, v, n = linear_schedule(), 0.5, 0.09, 20_000
+    variance = getattr(s, choice)
+
+    def net(x, t):
+        a = at(s.alpha_bar, t, x)
+        return (1 - a).sqrt() * (x - a.sqrt() * m) / (a * v + 1 - a)
+
+    want = exact_chain(s, m, v, variance)
+    for t, x, _ in sample_ddpm(net, (n, 1), s, torch.Generator().manual_seed(0), variance, bound=math.inf):
+        if t in (0, 1, 100, 500):
+            mean, var = want[t]
+            assert abs(x.mean() - mean) < 4 * math.sqrt(var / n), t
+            assert abs(x.var() - var) < 4 * var * math.sqrt(2 / n), t
+    assert want[0][0] == pytest.approx(m, abs=1e-3)
+    assert want[0][1] == pytest.approx(v, rel=0.03)                        # T = 1000 steps: beta_tilde ends 2.5 % below v
+    sample = x.flatten().double().sort().values
+    cdf = 0.5 * (1 + torch.erf((sample - want[0][0]) / math.sqrt(2 * want[0][1])))
+    ranks = torch.arange(1, n + 1, dtype=torch.float64) / n
+    assert (cdf - ranks).abs().max() < 1.95 / math.sqrt(n)                 # Kolmogorov-Smirnov, p = 0.001
+
+
+def test_that_test_would_see_an_off_by_one():
+    """The same chain with alpha_bar one step late: its mean is off by more than the four standard errors allowed above."""
+    s, m, v, n = linear_schedule(50, 1e-3, 0.35), 0.5, 0.09, 20_000
+    late = torch.cat([s.alpha_bar[1:], s.alpha_bar[-1:]])
+    right = exact_chain(s, m, v, s.beta_tilde)[0]
+
+    class Shifted:
+        T, beta, alpha_bar = s.T, s.beta, torch.cat([torch.ones(1, dtype=torch.float64), late[1:]])
+
+    wrong = exact_chain(Shifted, m, v, s.beta_tilde)[0]
+    assert abs(wrong[0] - right[0]) > 4 * math.sqrt(right[1] / n) or abs(wrong[1] - right[1]) > 4 * right[1] * math.sqrt(2 / n)
+
+
+def test_sampler_yields_every_step_and_is_seeded():
+    s = cosine_schedule(20)
+    runs = [[(t, x) for t, x, _ in sample_ddpm(lambda x, t: 0.1 * x, (3, 2), s, torch.Generator().manual_seed(seed))]
+            for seed in (0, 0, 1)]
+    assert [t for t, _ in runs[0]] == list(range(19, -1, -1))
+    assert torch.equal(runs[0][-1][1], runs[1][-1][1]) and not torch.equal(runs[0][-1][1], runs[2][-1][1])
+
+
+BAD = [
+    (torch.tensor([0, 1]), "t must be in 1..1000, got 0"),
+    (torch.tensor([1, 1001]), "t must be in 1..1000, got 1001"),
+    (torch.tensor([1.0, 2.0]), r"t must be int64 of shape \(2,\), one step per element, got torch.float32 of \(2,\)"),
+    (torch.tensor([1, 2], dtype=torch.int32), "got torch.int32"),
+    (torch.tensor(5), r"t must be int64 of shape \(2,\).*got torch.int64 of \(\)"),
+    (torch.tensor([[1], [2]]), r"got torch.int64 of \(2, 1\)"),
+]
+
+
+@pytest.mark.parametrize("t,sentence", BAD)
+def test_bad_t(t, sentence):
+    x, s = torch.zeros(2, 3), linear_schedule()
+    for call in (lambda: q_step(x, t, x, s), lambda: q_sample(x, t, x, s), lambda: q_posterior(x, x, t, s),
+                 lambda: predict_x_0(x, t, x, s), lambda: simple_loss(lambda x, t: x, x, t, x, s)):
+        with pytest.raises(ValueError, match=sentence):
+            call()
+
+
+def test_shapes_that_would_broadcast_silently():
+    s, t = linear_schedule(), torch.tensor([1, 2])
+    with pytest.raises(ValueError, match=r"one shape, got \(2, 3, 4, 4\) and \(1, 3, 4, 4\)"):
+        q_sample(torch.zeros(2, 3, 4, 4), t, torch.zeros(1, 3, 4, 4), s)

@@ -1,0 +1,83 @@
+"""Scores against answers known in closed form."""
+import math
+
+import pytest
+import torch
+
+from ddpm_lib.data import digits
+from ddpm_lib.metrics import Classifier, confident_share, features, frechet_distance, nearest_neighbours, smallest_gap
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def whiten(x):
+    x = x - x.mean(0)
+    return x @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov()).mT)
+
+
+def test_frechet_of_known_gaussians():
+    """Sets with mean and covariance exact by construction; diagonal covariances commute, so the formula has a closed form."""
+    a, b = whiten(normal(400, 3)), whiten(normal(300, 3, seed=1))
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    shift, sa, sb = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 0.5, 3.0])
+    want = float(shift.square().sum() + (sa - sb).square().sum())
+    assert frechet_distance(a * sa, b * sb + shift) == pytest.approx(want, abs=1e-8)
+
+
+def test_frechet_of_covariances_that_do_not_commute():
+    a, b = whiten(normal(400, 2)), whiten(normal(400, 2, seed=1))
+    ma, mb = torch.tensor([[2.0, 0], [1, 1]]).double(), torch.tensor([[1.0, 1], [0, 3]]).double()
+    cov_a, cov_b = ma.T @ ma, mb.T @ mb
+    product = cov_a @ cov_b                                                # 2x2: tr sqrt(P) = sqrt(tr P + 2 sqrt det P)
+    trace = math.sqrt(product.trace() + 2 * math.sqrt(torch.linalg.det(product)))
+    want = float(cov_a.trace() + cov_b.trace()) - 2 * trace
+    assert frechet_distance(a @ ma, b @ mb) == pytest.approx(want, abs=1e-8)
+    assert frechet_distance(b @ mb, a @ ma) == pytest.approx(want, abs=1e-8)
+
+
+def test_frechet_shrinks_with_the_number_of_samples():
+    far, near = (frechet_distance(normal(n, 20), normal(n, 20, seed=1)) for n in (60, 6000))
+    assert far > 10 * near > 0
+
+
+@pytest.mark.parametrize("a,b", [((5, 3), (5, 4)), ((1, 3), (5, 3)), ((5,), (5,))])
+def test_frechet_bad_shapes(a, b):
+    with pytest.raises(ValueError, match="with N, M > 1 are needed, got"):
+        frechet_distance(torch.zeros(a), torch.zeros(b))
+
+
+def test_nearest_neighbours_by_brute_force():
+    data, queries = normal(50, 1, 3, 3), normal(7, 1, 3, 3, seed=1)
+    got = nearest_neighbours(queries, data, batch=3)
+    for i in range(7):
+        distance = (data - queries[i]).square().flatten(1).sum(1).sqrt()
+        assert int(got.index[i]) == int(distance.argmin())
+        assert float(got.distance[i]) == pytest.approx(float(distance.min()))
+    gap = min(float((data[i] - data[j]).norm()) for i in range(50) for j in range(i))
+    assert smallest_gap(data) == pytest.approx(gap)
+
+
+def test_a_planted_copy_is_found():
+    x_0 = digits().x_0
+    copy = x_0[[123]] + 0.01
+    found = nearest_neighbours(copy, x_0)
+    assert int(found.index[0]) == 123 and float(found.distance[0]) < smallest_gap(x_0)
+
+
+def test_confident_share():
+    class Table(torch.nn.Module):
+        def forward(self, p):
+            return p.log()
+
+    p = torch.tensor([[0.95, 0.05], [0.5, 0.5], [0.02, 0.98], [0.89, 0.11]])
+    assert confident_share(Table(), p) == 0.5
+
+
+def test_features_in_batches():
+    torch.manual_seed(0)
+    net = Classifier(1, 10).eval()
+    x = torch.randn(11, 1, 8, 8)
+    assert torch.allclose(features(net, x, batch=4), net.features(x), atol=1e-5)
+    assert torch.allclose(net(x), net.out(torch.nn.functional.silu(net.features(x))), atol=1e-6)
