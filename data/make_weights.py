@@ -42,15 +42,20 @@ def make_classifier(digits):
 
 def make_digits(steps=5000):
     """Train the digit network as `python -m ddpm_lib train` does; keep the averaged weights in bfloat16."""
-    start = time.perf_counter()
+    new, start = not (RUN / "weights.safetensors").exists(), time.perf_counter()
     if ddpm_lib(["train", "--out", str(RUN), "--steps", str(steps)]):
         raise SystemExit(1)
+    took = time.perf_counter() - start
     net, card = weights.load(RUN / "weights.safetensors", UNet)
+    card["what"] = "U-Net that predicts the noise in digits; averaged weights, stored in bfloat16"
+    card["command"] = COMMAND
+    if new:
+        card["trained"] = f"{took:.0f} s on {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__.split('+')[0]}"
+        weights.save(RUN / "weights.safetensors", net, card)
     weights.save(FOLDER / "digits.safetensors", net, card, torch.bfloat16)
-    return time.perf_counter() - start
 
 
-def measure(digits, seconds):
+def measure(digits):
     """Scores of the weights as shipped (bfloat16 rounding included), written into their card."""
     path = FOLDER / "digits.safetensors"
     net, card = weights.load(path, UNet)
@@ -64,9 +69,7 @@ def measure(digits, seconds):
     gap = metrics.smallest_gap(digits.x_0)
     ts = [t for t in (1, 2, 5, 10, 20, 50, 100, 150, 200) if t <= schedule.T]
     losses = loss_by_t(net, partial(simple_loss, schedule=schedule), digits.x_0, ts, torch.Generator().manual_seed(0))
-    card["what"] = "U-Net that predicts the noise in digits; averaged weights, stored in bfloat16"
-    card["command"] = COMMAND
-    card["trained"] = f"{seconds:.0f} s, {platform.machine()} with {os.cpu_count()} cores, torch {torch.__version__.split('+')[0]}"
+    others = torch.cdist(digits.x_0.flatten(1), digits.x_0.flatten(1)).fill_diagonal_(float("inf")).amin(1)
     card["scores"] = {
         "samples": len(x),
         "Frechet distance of the samples to the data": round(metrics.frechet_distance(of_x, of_data), 2),
@@ -76,12 +79,13 @@ def measure(digits, seconds):
         "share nearer to a training picture than any two of these are to each other": round(float((near < gap).double().mean()), 4),
         "distance of the nearest two training pictures": round(gap, 3),
         "median distance of a sample to its nearest training picture": round(float(near.median()), 3),
+        "the same for a training picture and its nearest other": round(float(others.median()), 3),
         "loss by t": {str(t): round(float(v), 4) for t, v in zip(ts, losses, strict=True)}}
     weights.save(path, net, card, torch.bfloat16)
 
 
-def write_readme():
-    """data/weights/README.md: every card, as the files have it."""
+def readme():
+    """The text of data/weights/README.md: every card, as the files have it."""
     lines = ["# Bundled weights", "", f"Made and measured by `{COMMAND}` (or `make weights`); this page too. `python -m ddpm_lib info NAME` "
              "reads a card from its file.", ""]
     for path in sorted(FOLDER.glob("*.safetensors")):
@@ -91,16 +95,16 @@ def write_readme():
         card = dict(header["card"])
         scores = card.pop("scores")
         lines += [f"| {key} | {value} |" for key, value in {**card, **scores}.items()] + [""]
-    (FOLDER / "README.md").write_text("\n".join(lines), encoding="utf-8", newline="\n")
+    return "\n".join(lines)
 
 
 def main():
     digits = data.load("digits")
     make_classifier(digits)
-    seconds = make_digits()
-    measure(digits, seconds)
-    write_readme()
-    print((FOLDER / "README.md").read_text(encoding="utf-8"))
+    make_digits()
+    measure(digits)
+    (FOLDER / "README.md").write_text(readme(), encoding="utf-8", newline="\n")
+    print(readme())
 
 
 if __name__ == "__main__":

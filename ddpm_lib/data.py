@@ -43,7 +43,7 @@ def digits() -> Dataset:
                          "`python data/make_digits.py`")
     with np.load(path, allow_pickle=False) as file:
         pixels, labels = torch.from_numpy(file["pixels"]), torch.from_numpy(file["labels"]).long()
-    return Dataset(pixels[:, None].float() / 8 - 1, labels, tuple("0123456789"))   # the scan counts ink from 0 to 16
+    return Dataset(pixels[:, None].float() / 8 - 1, labels, tuple("0123456789"))   # ink is counted from 0 to 16
 
 
 def folder(path: str | Path, size: int = 32) -> Dataset:
@@ -113,7 +113,7 @@ def moons(n: int, generator: torch.Generator) -> Tensor:
 
 
 def spiral(n: int, generator: torch.Generator) -> Tensor:
-    """A spiral with one and a half turns, (n, 2), mean about 0 and about unit variance."""
+    """A spiral with one and a half turns, (n, 2), mean about 0 and variance about 1 (1.0 and 0.8)."""
     u = torch.rand(n, generator=generator).sqrt()
     angle = 3 * torch.pi * u
     x = torch.stack([angle.cos(), angle.sin()], dim=1) * u[:, None] * 2

@@ -13,10 +13,12 @@ from .schedules import Schedule
 def at(table: Tensor, t: Tensor, *batch: Tensor) -> Tensor:
     """Entries t of a (T+1,) table, one per element of a batch, ready to multiply with it: (B, 1, ..., 1), the batch's type.
 
-    batch: one or more tensors (B, *D), all of one shape. Raises ValueError if t is not int64 of shape (B,), or lies
-    outside 1..T, or if the tensors' shapes differ.
+    batch: one or more floating-point tensors (B, *D), all of one shape. Raises ValueError if t is not int64 of shape
+    (B,), or lies outside 1..T, or if the tensors are integers or their shapes differ.
     """
     x, T = batch[0], len(table) - 1
+    if not x.is_floating_point():
+        raise ValueError(f"the data must be floating point, got {x.dtype}")
     for other in batch[1:]:
         if other.shape != x.shape:
             raise ValueError(f"the tensors must have one shape, got {tuple(x.shape)} and {tuple(other.shape)}")

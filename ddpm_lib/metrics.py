@@ -28,7 +28,7 @@ class Classifier(nn.Module):
 
 
 def train_classifier(x_0: Tensor, labels: Tensor, generator: torch.Generator, steps: int = 600) -> Classifier:
-    """Train a Classifier on pictures with labels: AdamW, batches of 128, learning rate falling to 0. Returns it in eval mode.
+    """Train a Classifier on pictures with labels: AdamW, batches of 128, a learning rate that rises and then falls to nearly 0. Returns it in eval mode.
 
     Its first weights come from torch's own generator; the batches from `generator`.
     """
@@ -61,7 +61,7 @@ def confident_share(net: Classifier, x: Tensor, threshold: float = 0.9) -> float
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Squared Frechet distance of two feature sets, each taken for a Gaussian (Heusel et al. 2017, Eq. 6).
 
-    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)); a: (N, D), b: (M, D), N, M > 1. Computed in float64; 0 for equal sets.
+    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)); a: (N, D), b: (M, D), N, M > 1. Computed in float64; 0, up to rounding, for equal sets.
     It depends on N and M: small sets seem farther apart. Compare only distances of equal numbers.
     """
     if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:

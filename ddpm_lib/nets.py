@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def time_embedding(t: Tensor, dim: int, longest: float = 10_000.0) -> Tensor:
-    """Tell a network the time: dim/2 sines and dim/2 cosines of t, from fast to slow (Vaswani et al. 2017, section 3.5).
+    """Tell a network the time: dim/2 sines and dim/2 cosines of t, from fast to slow (after Vaswani et al. 2017, section 3.5).
 
     Frequencies fall geometrically from 1 to 1/longest, both ends included, sines first, as in the code of Ho et al. 2020.
-    t: (B,) any real type, dim: even, at least 4. Returns (B, dim) float32 (float64 for float64 t).
+    They count t from 0, we from 1. t: (B,) any real type; dim: even, at least 4. Returns (B, dim), float32 for whole t.
     """
     if dim < 4 or dim % 2:
         raise ValueError(f"the time embedding needs an even dim of at least 4, got {dim}")

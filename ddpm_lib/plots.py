@@ -1,11 +1,14 @@
 """Pictures: every function returns a matplotlib Figure and shows nothing. One palette, one meaning per colour (chapter 00)."""
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from .data import to_unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DATA, NOISE, MODEL, EXACT, ERROR = "#0072B2", "#E69F00", "#009E73", "#000000", "#D55E00"   # Okabe & Ito
 GREY = "#999999"
@@ -25,11 +28,13 @@ def mosaic(x: Tensor, columns: int, gap: int | None = None) -> np.ndarray:
     return out
 
 
-def image_grid(x: Tensor, columns: int = 8, *, width: float = 6.0, titles: Sequence[str] = (), labels: Sequence[str] = ()) -> Figure:
+def image_grid(x: Tensor, columns: int = 8, *, width: float = 6.0, titles: Sequence[str] = (), labels: Sequence[str] = ()) -> "Figure":
     """Pictures in rows, enlarged without smoothing and with gaps between them.
 
     x: (N, C, H, W) in [-1, 1]; titles: one per column, above; labels: one per row, at the left; width in inches.
     """
+    from matplotlib.figure import Figure  # a third of a second: only when something is drawn
+
     columns = min(columns, len(x))
     canvas = mosaic(x, columns)
     side, top = _room(labels, 0.09, len), _room(titles, 0.19, lambda title: title.count("\n") + 1)   # inches for text
@@ -49,8 +54,10 @@ def image_grid(x: Tensor, columns: int = 8, *, width: float = 6.0, titles: Seque
 
 
 def curves(x, ys: dict, *, xlabel: str, ylabel: str, colors: Sequence[str] = (), log: str = "",
-           size: tuple[float, float] = (6.5, 3.2)) -> Figure:
+           size: tuple[float, float] = (6.5, 3.2)) -> "Figure":
     """Lines over one axis. ys: {name: values}; a name is the legend's text. log: "", "x", "y" or "xy"."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     palette = list(colors) or [DATA, NOISE, MODEL, ERROR, EXACT, GREY]
@@ -66,8 +73,10 @@ def curves(x, ys: dict, *, xlabel: str, ylabel: str, colors: Sequence[str] = (),
     return figure
 
 
-def points(sets: Sequence[Tensor], titles: Sequence[str], *, color: str = DATA, limit: float = 3.0, width: float = 6.5) -> Figure:
+def points(sets: Sequence[Tensor], titles: Sequence[str], *, color: str = DATA, limit: float = 3.0, width: float = 6.5) -> "Figure":
     """2-D sets side by side on equal axes. sets: a few (N, 2) tensors."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, width / len(sets) + 0.5), layout="constrained")
     for i, (x, title) in enumerate(zip(sets, titles, strict=True)):
         axes = figure.add_subplot(1, len(sets), i + 1)

@@ -1,4 +1,4 @@
-"""The training loop, the moving average of the weights, and runs that survive a power cut (chapters 05 and 07)."""
+"""The training loop, the moving average of the weights, and runs that survive being killed (chapters 05 and 07)."""
 import copy
 import json
 import math
@@ -61,7 +61,9 @@ class EMA:
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 100) -> Callable[[int], float]:
-    """Learning rate by step: up evenly over `warmup` steps, then down a half cosine to 0 after `steps`."""
+    """Learning rate by step: up evenly over `warmup` steps (half of them at most), then down a half cosine to 0 at `steps`."""
+    warmup = max(1, min(warmup, steps // 2))
+
     def lr(step: int) -> float:
         fall = min(1.0, max(0.0, (step - warmup) / max(1, steps - warmup)))
         return peak * min(1.0, step / warmup) * 0.5 * (1 + math.cos(math.pi * fall))
@@ -99,10 +101,13 @@ def load_run(folder: str | Path, net: nn.Module, ema: EMA, optimizer: torch.opti
              generator: torch.Generator, config: dict) -> int:
     """Put a saved run back into net, ema, optimizer and generator (and torch's own generator); returns its step.
 
-    Raises ValueError if the file is broken, or the run was started with another config; then nothing has been changed.
+    Exact on a CPU, with the learning rate a function of the step. Raises ValueError if the file is broken or no run,
+    or the run was started with another config; then nothing has been changed.
     """
     path = Path(folder) / "run.safetensors"
     tensors, header = weights.read(path)
+    if not {"step", "updates", "config"} <= header.keys():
+        raise ValueError(f"{path} holds no training run but a {header.get('class')}: move it away, or use another folder")
     for key in sorted(config.keys() | header["config"].keys()):
         now, then = json.loads(json.dumps(config.get(key))), header["config"].get(key)
         if now != then:
@@ -112,6 +117,7 @@ def load_run(folder: str | Path, net: nn.Module, ema: EMA, optimizer: torch.opti
         first, _, rest = name.partition(".")
         if rest:
             groups[first][rest] = value
+    weights.compare(ema.net, groups["ema"], path)                          # before anything is changed
     weights.fit(net, groups["net"], path)
     weights.fit(ema.net, groups["ema"], path)
     state = optimizer.state_dict()
@@ -119,6 +125,10 @@ def load_run(folder: str | Path, net: nn.Module, ema: EMA, optimizer: torch.opti
         index, _, key = name.partition(".")
         state["state"].setdefault(int(index), {})[key] = value
     optimizer.load_state_dict(state)
+    for p, own in optimizer.state.items():                                # fused AdamW walks memory in order: its averages
+        for key, value in own.items():                                    # need their parameter's strides (channels_last)
+            if value.shape == p.shape:
+                own[key] = torch.empty_like(p).copy_(value)
     ema.updates = header["updates"]
     generator.set_state(tensors["generator"])
     torch.set_rng_state(tensors["torch"])

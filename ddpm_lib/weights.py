@@ -47,6 +47,12 @@ def find(name: str | Path) -> Path:
 
 def fit(net: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
     """Copy tensors into a network, all or nothing: names and shapes are compared before anything is changed."""
+    compare(net, tensors, path)
+    net.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
+
+
+def compare(net: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Raise ValueError, in one sentence, if tensors are not those of the network, by name and shape."""
     own = net.state_dict()
     for what, names in (("lacks", own.keys() - tensors.keys()), ("has the unknown", tensors.keys() - own.keys())):
         if names:
@@ -55,7 +61,6 @@ def fit(net: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
         if tensors[name].shape != value.shape:
             raise ValueError(f"{path} is for another architecture: {name!r} has shape {tuple(tensors[name].shape)}, "
                              f"this network needs {tuple(value.shape)}")
-    net.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in tensors.items()})
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:

@@ -195,6 +195,11 @@ def test_bad_t(t, sentence):
             call()
 
 
+def test_integer_data_is_refused():
+    with pytest.raises(ValueError, match="the data must be floating point, got torch.uint8"):
+        q_sample(torch.zeros(2, 3, dtype=torch.uint8), torch.tensor([1, 2]), torch.zeros(2, 3, dtype=torch.uint8), linear_schedule())
+
+
 def test_shapes_that_would_broadcast_silently():
     s, t = linear_schedule(), torch.tensor([1, 2])
     with pytest.raises(ValueError, match=r"one shape, got \(2, 3, 4, 4\) and \(1, 3, 4, 4\)"):

@@ -136,7 +136,8 @@ def looks_like_a_stub(x_0, a):
     (other_argument, "your function changes its argument a; make a new tensor (x = x * 2) instead of writing into "
                      "the old one (x *= 2)."),
     (lambda x_0, a: x_0[0], "case 1 of 2: the shape is (3,), expected (2, 3)."),
-    (lambda x_0, a: _scale(x_0, a).double(), "case 1 of 2: the dtype is torch.float64, expected torch.float32."),
+    (lambda x_0, a: _scale(x_0, a).double(), "case 1 of 2: the dtype is torch.float64, expected torch.float32. "
+     "The numbers are right; cast to the type of the data, for example with .to(x)."),
     (lambda x_0, a: 3, "case 1 of 2: expected a tensor of shape (2, 3), got the int 3."),
     (lambda x_0, a: [x_0], "case 1 of 2: expected a tensor of shape (2, 3), got a list of 1."),
     (lambda x_0, a: "x", "case 1 of 2: expected a tensor of shape (2, 3), got 'x'."),
@@ -354,3 +355,14 @@ def test_ctrl_c_gets_through(scale):
         raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         check("scale", endless)
+
+
+def test_plain_arguments_are_named():
+    def total(a, b):
+        return a + b
+
+    exercise("sum_of_two", total, cases=lambda: [(1, 2), (0.5, 0.25)], hints=["add them"],
+             mistakes=[(lambda a, b: a - b, "this subtracts"), (lambda a, b: a * b, "this multiplies")])
+    assert engine.REGISTRY["sum_of_two"].verdict(lambda a, b: a + b if a == 1 else 7) == (
+        "wrong", "case 2 of 2: expected 0.75, got 7. The arguments were 0.5, 0.25.")
+    del engine.REGISTRY["sum_of_two"]

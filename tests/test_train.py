@@ -21,10 +21,11 @@ from ddpm_lib.unet import UNet
 SCHEDULE = linear_schedule(50, 1e-3, 0.3)
 
 
-def start(seed=0, dropout=0.1):
+def start(seed=0, layout=torch.contiguous_format, fused=False):
     torch.manual_seed(seed)
-    net = UNet(1, (8, 16), 1, (1,), groups=4, dropout=dropout)
-    return net, EMA(net, 0.9), torch.optim.AdamW(net.parameters(), 1e-3), torch.Generator().manual_seed(seed)
+    net = UNet(1, (8, 16), 1, (1,), groups=4, dropout=0.1).to(memory_format=layout)
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-3, fused=fused)
+    return net, EMA(net, 0.9), optimizer, torch.Generator().manual_seed(seed)
 
 
 def run(parts, steps, step=0):
@@ -104,6 +105,7 @@ def test_ema_copies_buffers_and_leaves_the_net_alone():
 def test_warmup_cosine():
     lr = warmup_cosine(2.0, 100, 10)
     assert [lr(5), lr(10), lr(55), lr(100), lr(200)] == pytest.approx([1.0, 2.0, 1.0, 0.0, 0.0], abs=1e-12)
+    assert warmup_cosine(2.0, 10)(5) == 2.0 and warmup_cosine(2.0, 10)(10) == pytest.approx(0)   # a short training falls too
 
 
 def test_loss_by_t_is_fixed_and_exact():
@@ -120,13 +122,15 @@ def test_loss_by_t_is_fixed_and_exact():
     assert float(a[1]) == pytest.approx(float((ab ** 0.5 * x_0 + (1 - ab) ** 0.5 * eps - eps).square().mean()), rel=1e-5)
 
 
-def test_resume_bit_for_bit(tmp_path):
-    whole = start()
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_resume_bit_for_bit(tmp_path, layout, fused):
+    whole = start(0, layout, fused)
     losses = run(whole, 30)
-    first = start()
+    first = start(0, layout, fused)
     run(first, 12)
     save_run(tmp_path, 12, *first, {"lr": 0.01})
-    second = start(seed=5)                                # everything different, until the load
+    second = start(5, layout, fused)                      # everything different, until the load
     step = load_run(tmp_path, *second, {"lr": 0.01})
     assert step == 12 and second[1].updates == 12
     assert run(second, 30, step) == losses[12:]
@@ -143,6 +147,21 @@ def test_run_from_another_configuration_is_refused_and_nothing_changes(tmp_path)
         load_run(tmp_path, *other, {"lr": 0.02, "widths": (8, 16)})
     assert all(torch.equal(v, before[k]) for k, v in other[0].state_dict().items())
     assert load_run(tmp_path, *other, {"lr": 0.01, "widths": (8, 16)}) == 3           # tuples and lists are the same
+
+
+def test_a_file_that_is_no_run_changes_nothing(tmp_path):
+    parts = start()
+    before = [p.clone() for p in parts[0].parameters()]
+    weights.save(tmp_path / "run.safetensors", start(seed=3)[0], {})
+    with pytest.raises(ValueError, match="run.safetensors holds no training run but a UNet: move it away, or use another folder"):
+        load_run(tmp_path, *parts, {})
+    save_run(tmp_path, 1, *start(seed=3), {})
+    tensors, header = weights.read(tmp_path / "run.safetensors")
+    del tensors["ema.last.bias"]
+    weights.write(tmp_path / "run.safetensors", tensors, header)
+    with pytest.raises(ValueError, match="it lacks tensor 'last.bias'"):
+        load_run(tmp_path, *parts, {})
+    assert all(torch.equal(a, b) for a, b in zip(before, parts[0].parameters(), strict=True))
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-100], lambda b: b[:20], lambda b: b"x" * 500])

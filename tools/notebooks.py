@@ -304,7 +304,7 @@ def headings(text):
 
 
 def anatomy_faults(nb):
-    """The parts of COURSE.md, in their order; headings one level at a time."""
+    """The parts of a chapter, in their order; headings one level at a time."""
     found, code = [], code_cells(nb)
     if not code or code[0].source != FIRST_CELL:
         found.append("the first code cell must be FIRST_CELL of tools/notebooks.py (run: tools/notebooks.py canon)")

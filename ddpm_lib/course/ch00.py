@@ -61,6 +61,7 @@ exercise(
            "c.view(-1, 1, 1, 1) * x; or c[:, None, None, None] * x."],
     mistakes=[
         (_scale_columns, "x * c lines c up with the last dimension, the columns: an error for most shapes, and silently wrong when B equals W"),
+        (lambda x, c: x * c[:, None], "x * c[:, None] lines c up with the rows of the pictures; the batch is the first dimension, so c needs the shape (B, 1, 1, 1)"),
         (_scale_channels, "this lines c up with the channels; the batch is the first dimension, so c needs the shape (B, 1, 1, 1)"),
         (_scale_first, "every picture was multiplied by the first number; picture i must get c[i]"),
         (_scale_mean, "every picture was multiplied by the average of c; picture i must get c[i]")])
@@ -78,7 +79,7 @@ exercise(
     mistakes=[
         (lambda a, b, var_x, var_y: a * var_x + b * var_y, "a factor a multiplies the variance by a squared: variance is measured in squared units"),
         (lambda a, b, var_x, var_y: (a ** 2 * var_x + b ** 2 * var_y) ** 0.5, "this is the standard deviation; the variance is its square"),
-        (lambda a, b, var_x, var_y: (a * var_x ** 0.5 + b * var_y ** 0.5) ** 2, "this adds standard deviations; for independent parts it is the variances that add"),
+        (lambda a, b, var_x, var_y: (a * var_x ** 0.5 + b * var_y ** 0.5) ** 2, "this adds standard deviations (or, which is the same, a cross term); for independent parts E[XY] is 0, and the variances add"),
         (lambda a, b, var_x, var_y: var_x + var_y, "the factors a and b are missing: each counts squared"),
         (lambda a, b, var_x, var_y: a ** 2 * var_x - b ** 2 * var_y, "variances add, also for a difference: more randomness never makes less")])
 
@@ -100,6 +101,10 @@ def _seeded_not(seed, n):
     return torch.randn(n)
 
 
+def _seeded_never(seed, n):
+    return torch.randn(n, generator=torch.Generator())
+
+
 def _seeded_uniform(seed, n):
     return torch.rand(n, generator=torch.Generator().manual_seed(seed))
 
@@ -119,5 +124,6 @@ exercise(
     mistakes=[
         (_seeded_global, "the numbers are right, but torch.manual_seed resets the randomness of everybody else's code too; use a Generator of your own"),
         (_seeded_not, "nothing is seeded here: each call gives other numbers"),
+        (_seeded_never, "the generator is never given the seed: call manual_seed(seed) on it"),
         (_seeded_fixed, "the seed is ignored: every seed gives the same numbers"),
         (_seeded_uniform, "rand draws evenly from [0, 1); Gaussian noise is randn")])

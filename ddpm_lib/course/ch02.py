@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .. import data, plots
-from ..ddpm import q_sample
+from ..ddpm import at, q_sample
 from ..schedules import Schedule, cosine_schedule, from_alpha_bar, linear_schedule, log_snr, sigmoid_schedule
 from .exercise import exercise
 from .explore import fig_frames, frame_slider
@@ -43,9 +43,10 @@ def noise_figure(x_0: Tensor):
         middle.cla()
         middle.hist(x_t.flatten().numpy(), bins=np.linspace(-4, 4, 49), density=True, color=plots.DATA, alpha=0.75)
         middle.plot(grid, np.exp(-grid ** 2 / 2) / np.sqrt(2 * np.pi), color=plots.EXACT, lw=1.6)
-        middle.set(xlim=(-4, 4), ylim=(0, 1), title="all values, N(0, 1)", xlabel="value")
+        middle.set(xlim=(-4, 4), ylim=(0, 1.2), title="values (bars), N(0, 1) (line)", xlabel="value", yticks=(0, 0.4, 0.8, 1.2))
         for line in right.lines:
-            line.set_alpha(1.0 if line.get_label() == name else 0.25)
+            line.set_alpha(1.0 if line.get_label() == name else 0.5)
+            line.set_linewidth(2.6 if line.get_label() == name else 1.2)
         right.dot.set_offsets([[t, float(log_snr(schedule)[t].clamp(-20, 15))]])
         alpha_bar = float(schedule.alpha_bar[t])
         right.set_title("SNR = ∞" if t == 0 else f"SNR = {alpha_bar / (1 - alpha_bar):.2g}")
@@ -53,12 +54,14 @@ def noise_figure(x_0: Tensor):
     return figure, update
 
 
-def noise_slider(x_0: Tensor, alt: str, moments: int = 11, limit: int = 165_000):
+MOMENTS = (0, 50, 100, 175, 260, 375, 500, 650, 800, 900, 1000)             # 260 and 500: where SNR is 1
+
+
+def noise_slider(x_0: Tensor, alt: str, limit: int = 165_000):
     """The noise slider: step t x schedule, for pictures or points; with the values' histogram and the SNR."""
     figure, update = noise_figure(x_0)
-    ts = [round(1000 * k / (moments - 1)) for k in range(moments)]
-    frames = {name: fig_frames(figure, lambda t, name=name: update(name, t), ts, dpi=85) for name in THREE}
-    return frame_slider(frames, [f"t = {t}" for t in ts], alt=alt, choice="schedule", slider="step t", limit=limit, still=3)
+    frames = {name: fig_frames(figure, lambda t, name=name: update(name, t), MOMENTS, dpi=85) for name in THREE}
+    return frame_slider(frames, [f"t = {t}" for t in MOMENTS], alt=alt, choice="schedule", slider="step t", limit=limit, still=3)
 
 
 def one_frame(x_0: Tensor):
@@ -84,11 +87,12 @@ def _draw_set(axes, x_t, title):
 
 
 def _draw_log_snr(axes):
-    for (name, schedule), color in zip(THREE.items(), (plots.DATA, plots.MODEL, plots.ERROR), strict=True):
-        axes.plot(range(1, 1001), log_snr(schedule)[1:], color=color, label=name, lw=2)
+    looks = ((plots.DATA, "-"), (plots.MODEL, "--"), (plots.ERROR, ":"))
+    for (name, schedule), (color, style) in zip(THREE.items(), looks, strict=True):
+        axes.plot(range(1, 1001), log_snr(schedule)[1:], style, color=color, label=name)
     axes.axhline(0, color=plots.GREY, lw=0.8)
     axes.set(xlim=(0, 1000), ylim=(-20, 15), xlabel="step t", ylabel="ln SNR", xticks=(0, 500, 1000))
-    axes.legend(fontsize=9, loc="lower left", frameon=False, handlelength=1)
+    axes.legend(fontsize=9, loc="lower left", frameon=False, handlelength=1.6)
     axes.dot = axes.scatter([0], [15], color=plots.EXACT, zorder=5, clip_on=False)
 
 
@@ -106,7 +110,7 @@ def _one_step_cases():
 
 
 def _q_step(x_prev, t, eps, schedule):
-    beta = schedule.beta[t].to(x_prev).view(-1, *[1] * (x_prev.dim() - 1))    # (B,) -> (B, 1, 1, 1)
+    beta = at(schedule.beta, t, x_prev, eps)                              # (B, 1, 1, 1) for pictures
     return (1 - beta).sqrt() * x_prev + beta.sqrt() * eps
 
 
@@ -132,8 +136,27 @@ def _q_step_first_t(x_prev, t, eps, schedule):
     return _q_step(x_prev, t[:1].expand(len(t)), eps, schedule)
 
 
+def _q_step_pictures_only(x_prev, t, eps, schedule):
+    beta = schedule.beta[t].to(x_prev).view(-1, 1, 1, 1)
+    return (1 - beta).sqrt() * x_prev + beta.sqrt() * eps
+
+
+def _q_step_flat(x_prev, t, eps, schedule):
+    return (1 - schedule.beta[t]).sqrt() * x_prev + schedule.beta[t].sqrt() * eps
+
+
+def _q_step_own_noise(x_prev, t, eps, schedule):
+    return _q_step(x_prev, t, torch.randn_like(x_prev), schedule)
+
+
+def _q_step_half_root(x_prev, t, eps, schedule):
+    beta = _column(schedule.beta, t, x_prev)
+    return (1 - beta) * x_prev + beta.sqrt() * eps
+
+
 def _q_step_early(x_prev, t, eps, schedule):
-    return _q_step(x_prev, t - 1, eps, schedule)
+    beta = _column(schedule.beta, t - 1, x_prev)
+    return (1 - beta).sqrt() * x_prev + beta.sqrt() * eps
 
 
 exercise(
@@ -147,11 +170,15 @@ exercise(
         (_q_step_keeps_all, "x_prev keeps its full size, so the variance grows at every step; shrink it by sqrt(1 - beta_t)"),
         (_q_step_jump, "this uses alpha_bar_t, which is the jump from x_0; one step uses beta_t"),
         (_q_step_first_t, "every element got the step of the first one; each element of the batch has its own t"),
+        (_q_step_pictures_only, "this is right for pictures, but a batch may also hold points, (B, 2): let at(schedule.beta, t, x_prev) choose the shape"),
+        (_q_step_flat, "the coefficient has shape (B,) and cannot multiply the batch; bring it to (B, 1, ..., 1) with at(schedule.beta, t, x_prev)"),
+        (_q_step_own_noise, "this draws noise of its own; use the eps that you were given"),
+        (_q_step_half_root, "the factor of x_prev needs a square root too: sqrt(1 - beta_t)"),
         (_q_step_early, "this looks up beta at t - 1; the tables are indexed with the paper's t, so use beta[t]")])
 
 
 def _q_sample(x_0, t, eps, schedule):
-    alpha_bar = schedule.alpha_bar[t].to(x_0).view(-1, *[1] * (x_0.dim() - 1))
+    alpha_bar = at(schedule.alpha_bar, t, x_0, eps)
     return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
 
 
@@ -176,11 +203,34 @@ def _q_sample_alpha(x_0, t, eps, schedule):
 
 
 def _q_sample_early(x_0, t, eps, schedule):
-    return _q_sample(x_0, t - 1, eps, schedule)
+    alpha_bar = _column(schedule.alpha_bar, t - 1, x_0)
+    return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
 
 
 def _q_sample_first_t(x_0, t, eps, schedule):
     return _q_sample(x_0, t[:1].expand(len(t)), eps, schedule)
+
+
+def _q_sample_pictures_only(x_0, t, eps, schedule):
+    alpha_bar = schedule.alpha_bar[t].to(x_0).view(-1, 1, 1, 1)
+    return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+
+
+def _q_sample_flat(x_0, t, eps, schedule):
+    return schedule.alpha_bar[t].sqrt() * x_0 + (1 - schedule.alpha_bar[t]).sqrt() * eps
+
+
+def _q_sample_own_noise(x_0, t, eps, schedule):
+    return _q_sample(x_0, t, torch.randn_like(x_0), schedule)
+
+
+def _q_sample_half_root(x_0, t, eps, schedule):
+    alpha_bar = _column(schedule.alpha_bar, t, x_0)
+    return alpha_bar * x_0 + (1 - alpha_bar).sqrt() * eps
+
+
+def _q_sample_keeps_all(x_0, t, eps, schedule):
+    return x_0 + (1 - _column(schedule.alpha_bar, t, x_0)).sqrt() * eps
 
 
 def _q_sample_difference(x_0, t, eps, schedule):
@@ -200,6 +250,11 @@ exercise(
         (_q_sample_alpha, "this uses alpha_t, one step's factor; t steps together have the product alpha_bar_t"),
         (_q_sample_early, "off by one: this uses alpha_bar_{t-1}; the tables are indexed with the paper's t, so use alpha_bar[t]"),
         (_q_sample_first_t, "every element got the step of the first one; each element of the batch has its own t"),
+        (_q_sample_pictures_only, "this is right for pictures, but a batch may also hold points, (B, 2): let at(schedule.alpha_bar, t, x_0) choose the shape"),
+        (_q_sample_flat, "the coefficient has shape (B,) and cannot multiply the batch; bring it to (B, 1, ..., 1) with at(schedule.alpha_bar, t, x_0)"),
+        (_q_sample_own_noise, "this draws noise of its own; use the eps that you were given"),
+        (_q_sample_half_root, "the factor of x_0 needs a square root too: sqrt(alpha_bar_t)"),
+        (_q_sample_keeps_all, "x_0 keeps its full size; its share shrinks with t, by the factor sqrt(alpha_bar_t)"),
         (_q_sample_difference, "1 - sqrt(alpha_bar_t) is not sqrt(1 - alpha_bar_t): subtract first, then take the root")])
 
 
@@ -221,12 +276,16 @@ def _crossing_half_of_signal(schedule):
     return int((schedule.alpha_bar.sqrt() < 0.5).nonzero()[0])
 
 
+def _crossing_log(schedule):
+    return int((log_snr(schedule) < 1).nonzero()[0])
+
+
 def _crossing_count(schedule):
     return int((schedule.alpha_bar / (1 - schedule.alpha_bar) < 1).sum())
 
 
 exercise(
-    "crossing", _crossing, cases=lambda: [(s,) for s in (*THREE.values(), cosine_schedule(50), linear_schedule(300, 1e-3, 0.9))],
+    "crossing", _crossing, cases=lambda: [(s,) for s in (THREE["linear"], THREE["cosine"], sigmoid_schedule(999), cosine_schedule(50), linear_schedule(300, 1e-3, 0.9))],
     hints=["SNR_t = alpha_bar_t / (1 - alpha_bar_t). You want the first t at which it is below 1.",
            "A comparison gives a table of True and False; .nonzero() gives the positions of the True ones.",
            "The tables start at t = 0, so a position in them is t itself."],
@@ -234,6 +293,7 @@ exercise(
         (_crossing_zero_based, "one step too early: the tables start at t = 0, so the position in the table is t itself (or you found the last t with SNR >= 1)"),
         (_crossing_alpha, "this uses alpha_t, one step's factor, instead of alpha_bar_t, what is left after t steps"),
         (_crossing_half_of_signal, "this asks when sqrt(alpha_bar_t) falls below 1/2; SNR compares variances, so it is alpha_bar_t that must fall below 1/2"),
+        (_crossing_log, "this asks when the logarithm of the SNR falls below 1; SNR = 1 is ln SNR = 0"),
         (_crossing_count, "this counts how many steps have SNR < 1; the question is which is the first")])
 
 
@@ -262,8 +322,17 @@ def _half_life_complement(T, half_life):
     return _constant(T, 0.5 ** (1 / half_life))
 
 
+def _half_life_curve(T, half_life):
+    return 0.5 ** (torch.arange(T + 1, dtype=torch.float64) / half_life)
+
+
+def _half_life_short(T, half_life):
+    return from_alpha_bar(0.5 ** (torch.arange(T, dtype=torch.float64) / half_life))
+
+
 def _half_life_probe(answer):
-    return [answer(T, h).beta for T, h in ((100, 10), (1000, 60), (20, 2.5))]
+    made = [answer(T, h) for T, h in ((100, 10), (1000, 60), (20, 2.5))]
+    return [{"beta": s.beta} if isinstance(s, Schedule) else s for s in made]
 
 
 exercise(
@@ -273,6 +342,8 @@ exercise(
            "u = torch.arange(T + 1, dtype=torch.float64) is the list of steps; return from_alpha_bar(0.5 ** (u / half_life))."],
     mistakes=[
         (_half_life_amplitude, "here sqrt(alpha_bar) halves; the half-life asked for is that of alpha_bar, the signal's variance"),
+        (_half_life_curve, "this is the curve itself; from_alpha_bar(curve) makes a Schedule of it"),
+        (_half_life_short, "your schedule has T - 1 steps: the curve needs T + 1 values, for t = 0 to T"),
         (_half_life_even, "beta = 0.5 / half_life takes half of what there was at the start, but each step takes its share of what is left: it must be 2^(-1/half_life) that survives"),
         (_half_life_natural, "this is the time to fall to 1/e = 0.37; a half-life is the time to fall to 1/2"),
         (_half_life_complement, "2^(-1/half_life) is the share that survives a step, alpha; beta is one minus it")])

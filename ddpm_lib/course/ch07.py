@@ -1,9 +1,9 @@
 """Figures and exercises of chapter 07, Training on pictures, and its eight broken trainings."""
 import copy
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .. import data, plots
 from ..ddpm import at, sample_ddpm, simple_loss
-from ..schedules import Schedule, cosine_schedule, linear_schedule
+from ..schedules import Schedule, linear_schedule
 from ..train import EMA, train, warmup_cosine
 from ..unet import UNet
 from .exercise import exercise
@@ -79,39 +79,61 @@ def _loss_no_time(net, x_0, t, eps, schedule):
     return simple_loss(lambda x_t, t: net(x_t, torch.ones_like(t)), x_0, t, eps, schedule)
 
 
-BROKEN: dict[str, dict] = {                                               # what differs from the healthy training
-    "healthy": {},
-    "data in [0, 1]": {"prepare": data.to_unit},
-    "alpha for alpha_bar": {"loss": _loss_alpha},
-    "variance for deviation": {"loss": _loss_variance},
-    "noise drawn twice": {"loss": _loss_other_noise},
-    "time left out": {"loss": _loss_no_time},
-    "learning rate x 100": {"peak": 0.5},
-    "average without warm-up": {"decay": 0.9999, "warmup": False},
-    "sampled with another schedule": {"sample_with": linear_schedule(200)},
+class Fault(NamedTuple):
+    """What differs from the healthy training: the data, the loss, the learning rate, or, after it, the way of drawing."""
+
+    prepare: Callable = lambda x_0: x_0
+    loss: Callable = _loss
+    peak: float = 5e-3
+    average: str = "with warm-up"
+    draw_with: Schedule | None = None
+
+
+BROKEN = {
+    "healthy": Fault(),
+    "noise drawn twice": Fault(loss=_loss_other_noise),
+    "data in [0, 1]": Fault(prepare=data.to_unit),
+    "average without warm-up": Fault(average="without"),
+    "alpha for alpha_bar": Fault(loss=_loss_alpha),
+    "learning rate x 100": Fault(peak=0.5),
+    "time left out": Fault(loss=_loss_no_time),
+    "drawn with another schedule": Fault(draw_with=linear_schedule(200, 5e-4, 0.1)),
+    "variance for deviation": Fault(loss=_loss_variance),
 }
 
 
-def train_broken(x_0: Tensor, schedule: Schedule, steps: int, prepare: Callable = lambda x: x, loss: Callable = _loss,
-                 peak: float = 5e-3, decay: float = 0.99, warmup: bool = True,
-                 sample_with: Schedule | None = None) -> tuple[Tensor, float]:
-    """Train a small network with one thing wrong; returns eight digits drawn with it and its last 50 losses' mean."""
+def broken_trainings(x_0: Tensor, schedule: Schedule, steps: int) -> Iterator[tuple[str, Tensor, float]]:
+    """Train small networks, each with one fault; yields (name, eight digits drawn with it, mean of its last 50 losses).
+
+    Faults that come after the training share the healthy one.
+    """
+    trained = {}
+    for name, fault in BROKEN.items():
+        key = fault[:3]
+        if key not in trained:
+            trained[key] = _train_small(x_0, schedule, steps, *key)
+        averages, last = trained[key]
+        net = averages[fault.average].net
+        sampler = net if fault.loss is not _loss_no_time else lambda x, t, net=net: net(x, torch.ones_like(t))
+        yield name, draw(sampler, 8, fault.draw_with or schedule, seed=1), last
+
+
+def _train_small(x_0, schedule, steps, prepare, loss, peak):
     torch.manual_seed(0)
-    net = UNet(1, (16, 32), 1, (1,), groups=8)
-    ema, g = EMA(net, decay), torch.Generator().manual_seed(0)
-    if not warmup:
-        ema.updates = 10 ** 6                                             # as if the warm-up were long over
-    optimizer = torch.optim.AdamW(net.parameters(), peak, fused=True)
+    net, g = UNet(1, (16, 32), 1, (1,), groups=8), torch.Generator().manual_seed(0)
+    averages = {"with warm-up": EMA(net, 0.9999), "without": EMA(net, 0.9999)}
+    averages["without"].updates = 10 ** 6                                 # as if the warm-up were long over
 
     def objective(net, batch):
         t = torch.randint(1, schedule.T + 1, (len(batch),), generator=g)
         return loss(net, batch, t, torch.randn(batch.shape, generator=g), schedule)
 
-    rate = warmup_cosine(peak, steps, 30)
-    endless = train(net, objective, data.batches(prepare(x_0), 64, g), optimizer, ema, rate)
-    losses = [value for _, value in islice(endless, steps)]
-    sampler = ema.net if loss is not _loss_no_time else lambda x, t: ema.net(x, torch.ones_like(t))
-    return draw(sampler, 8, sample_with or schedule, seed=1), sum(losses[-50:]) / len(losses[-50:])
+    losses, optimizer = [], torch.optim.AdamW(net.parameters(), peak, fused=True)
+    endless = train(net, objective, data.batches(prepare(x_0), 64, g), optimizer, averages["with warm-up"], warmup_cosine(peak, steps, 30))
+    for _, value in islice(endless, steps):
+        averages["without"].update(net)
+        losses.append(value)
+    return averages, sum(losses[-50:]) / 50
 
 
 # -- exercises -----------------------------------------------------------------------------------------------------------
@@ -127,7 +149,7 @@ exercise(
            "A drawn picture can leave [-1, 1] a little: clip first. And bytes are whole numbers: round, do not cut off.",
            "return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)."],
     mistakes=[
-        (lambda x: ((x + 1) * 127.5).round().to(torch.uint8), "values outside [-1, 1] wrap around: 1.01 becomes black; clip with clamp(-1, 1) first"),
+        (lambda x: ((x + 1) * 127.5).round().to(torch.uint8), "values outside [-1, 1] may wrap around, so that 1.01 becomes black; clip with clamp(-1, 1) first"),
         (lambda x: ((x.clamp(-1, 1) + 1) * 127.5).to(torch.uint8), "conversion to uint8 cuts the fraction off, so pictures get darker at every round trip; call .round() first"),
         (lambda x: (x.clamp(0, 1) * 255).round().to(torch.uint8), "this takes x for a picture in [0, 1]; here -1 is black and 1 is white"),
         (lambda x: (((x.clamp(-1, 1) + 1) / 2) * 256).clamp(max=255).round().to(torch.uint8), "the largest byte is 255, not 256: [-1, 1] is 255 wide in bytes"),
@@ -216,7 +238,7 @@ exercise(
            "(t > 1) is True where noise is wanted. Bring it to shape (B, 1, 1, 1) too.",
            "sigma = variance[t].sqrt().to(mean).view(-1, 1, 1, 1); return mean + (t > 1).view(-1, 1, 1, 1) * sigma * z."],
     mistakes=[
-        (_reverse_noise_always, "pictures at t = 1 got noise too: the last step must add none, or every sample keeps a grain"),
+        (_reverse_noise_always, "pictures at t = 1 got noise too: the last step must add none, because nobody comes after it to take the noise away"),
         (_reverse_noise_variance, "the noise is multiplied by the variance; the factor is its square root"),
         (_reverse_noise_first, "the first picture's t decided for all of them; each element of the batch has its own t"),
         (_reverse_noise_early, "this takes the variance at t - 1; the step from t to t - 1 uses variance[t]"),
@@ -291,18 +313,3 @@ exercise(
         (_resume_without("ema"), "the moving average is missing: it starts again from random weights"),
         (_resume_without("optimizer", "generator", "ema"), "only the network was saved; the optimizer, the moving average and the generator have a state too"),
         (_resume_without("optimizer", "generator"), "the optimizer and the generator are missing; both have a state")])
-
-
-def scores_line(name: str, scores: dict[str, float]) -> str:
-    """One line of a table of scores, for printing."""
-    return f"{name:28s}" + "   ".join(f"{key} {value:.2f}" for key, value in scores.items())
-
-
-def rows_of(broken: dict[str, tuple[Tensor, float]]) -> Tensor:
-    """The pictures of all trainings, one row each, for image_grid."""
-    return torch.cat([pictures for pictures, _ in broken.values()])
-
-
-def floor_of_noise(n: int) -> float:
-    """The largest distance from 1 that the mean square of n Gaussian numbers keeps with 4 standard errors."""
-    return 4 * math.sqrt(2 / n)

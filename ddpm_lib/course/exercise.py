@@ -21,6 +21,7 @@ import linecache
 import math
 import os
 import random
+import re
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -113,7 +114,11 @@ class Exercise:
         if got.kind == "raised":
             return "your code stopped" + got.where + ": {}: {}".format(*got.value)
         if self.accept is None:
-            return difference(got.value, self.right.value, self.rtol, self.atol, self.case_name())
+            sentence = difference(got.value, self.right.value, self.rtol, self.atol, self.case_name())
+            alike = difference(got.value, self.right.value, self.rtol, self.atol, self.case_name(), dtype=False) is None
+            if alike and "the dtype is" in sentence:
+                sentence += " The numbers are right; cast to the type of the data, for example with .to(x)."
+            return sentence + self.arguments(sentence)
         bad = not_finite(got.value)
         if bad:
             return bad
@@ -121,6 +126,13 @@ class Exercise:
             return self.accept(got.value)
         except Exception as error:
             return f"the result cannot be judged ({type(error).__name__}: {error})."
+
+    def arguments(self, sentence):
+        """The arguments of the case that a sentence names, if they are plain numbers; else nothing."""
+        case = re.match(r"case (\d+) of", sentence)
+        given = self.probe.cases()[int(case[1]) - 1] if case else ()
+        plain = given and all(isinstance(value, (int, float)) for value in given)
+        return f" The arguments were {', '.join(map(str, given))}." if plain else ""
 
     def case_name(self):
         """How the first level of the result is called in a sentence."""

@@ -107,7 +107,7 @@ def encode_within(picture, limit):
     Noise does not compress, but enlarged pixels in few colours do: a palette is half the size of WebP here.
     """
     data = encode(compact(picture), "png", optimize=True)
-    for colours in (256, 128, 96, 64, 48, 32, 24):
+    for colours in (256, 128, 96, 64, 48, 32, 24, 16, 8):
         if len(data) <= limit:
             break
         data = encode(picture.quantize(colours), "png", optimize=True, bits=8)
@@ -220,8 +220,10 @@ _SLIDER_JS = """(P => { for (const f of document.querySelectorAll('div.fs-' + P.
  let timer = 0;
  const face = (sign, name) => { play.textContent = sign; play.setAttribute('aria-label', name); };
  const stop = () => { clearInterval(timer); timer = 0; face('\\u25b6\\ufe0e', 'play'); };
- const step = () => { if (!f.isConnected) return stop(); range.value = (+range.value + 1) % n; draw(); };
- play.onclick = () => { if (timer) return stop(); face('\\u275a\\u275a', 'pause'); timer = setInterval(step, P.ms); };
+ const step = () => { if (!f.isConnected || +range.value === n - 1) return stop();
+   range.value = +range.value + 1; draw(); };
+ play.onclick = () => { if (timer) return stop(); if (+range.value === n - 1) { range.value = 0; draw(); }
+   face('\\u275a\\u275a', 'pause'); timer = setInterval(step, P.ms); };
  for (const e of [play, range, pick]) if (e) e.addEventListener('keydown', event => event.stopPropagation());
  range.oninput = draw; if (pick) pick.onchange = draw;
  stop(); sheet.onload = draw; sheet.src = P.sheet;

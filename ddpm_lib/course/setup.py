@@ -6,13 +6,11 @@ import subprocess
 import sys
 
 # The lowest versions the course was tried with; Colab of 2026 has newer ones, except for ipywidgets.
-NEEDS = {"torch": "2.6", "numpy": "2.0", "matplotlib": "3.10", "ipywidgets": "7.7", "pillow": "11.0"}
+NEEDS = {"torch": "2.6", "numpy": "2.0", "matplotlib": "3.10", "ipywidgets": "7.7", "pillow": "11.0",
+         "safetensors": "0.4"}
 # Small packages that Colab may lack. They are added without their dependencies, so torch and numpy stay as they are.
 COLAB_EXTRAS = ("safetensors",)
 
-# Okabe and Ito's colours, with one meaning each throughout the course (STYLE.md).
-BLUE, ORANGE, GREEN, BLACK, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#000000", "#D55E00"
-PURPLE, SKY = "#CC79A7", "#56B4E9"
 PLOT_STYLE = {
     "figure.figsize": (7.0, 3.2), "figure.dpi": 100, "savefig.dpi": 100,
     "figure.facecolor": "white", "savefig.facecolor": "white", "font.size": 10, "axes.titlesize": 10,
@@ -72,7 +70,9 @@ def add_missing(names=COLAB_EXTRAS):
 def use_plot_style():
     """Give every matplotlib figure the look of the course (palette, sizes, no frame on two sides)."""
     import matplotlib
-    cycle = matplotlib.cycler(color=[BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK])
+
+    from ..plots import DATA, ERROR, EXACT, GREY, MODEL, NOISE
+    cycle = matplotlib.cycler(color=[DATA, NOISE, MODEL, ERROR, EXACT, GREY])
     matplotlib.rcParams.update(PLOT_STYLE, **{"axes.prop_cycle": cycle})
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
