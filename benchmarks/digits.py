@@ -9,7 +9,7 @@ from ddpm_lib.schedules import cosine_schedule
 from ddpm_lib.train import EMA, train, warmup_cosine
 from ddpm_lib.unet import UNet
 
-STEPS, EVERY, FEW = 1500, 100, 600                                         # chapter 07's training; checks; samples in a check
+STEPS, EVERY, FEW = 1100, 200, 600                                         # chapter 07's training; checks; samples in a check
 BUDGETS = (60, 180)                                                        # seconds of training
 # An earlier prototype with the same data, other features: distances count only beside its own distance of two halves.
 PROTOTYPE_PARAMETERS = 701_000

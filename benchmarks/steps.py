@@ -11,8 +11,8 @@ from ddpm_lib.schedules import linear_schedule
 from ddpm_lib.train import EMA, train
 from ddpm_lib.unet import UNet
 
-CASES = (dict(size=16, batch=64, rounds=20, widths=(64, 128), blocks=2, attention_at=(1,)),
-         dict(size=32, batch=32, rounds=20, widths=(64, 128, 128), blocks=2, attention_at=(1,)))
+CASES = (dict(size=16, batch=64, rounds=15, widths=(64, 128), blocks=2, attention_at=(1,)),
+         dict(size=32, batch=32, rounds=9, widths=(64, 128, 128), blocks=2, attention_at=(1,)))
 DRAWN, WARMUP = 16, 3                                                      # pictures per sampling step; rounds not counted
 OURS = "ddpm_lib, channels_last"                                           # as the course uses it
 

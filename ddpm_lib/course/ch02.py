@@ -30,26 +30,21 @@ def noised(x_0: Tensor, t: int, schedule: Schedule, seed: int = 0) -> Tensor:
 
 
 def noise_figure(x_0: Tensor):
-    """The chapter's figure for a set of pictures (N, C, H, W) or of points (N, 2): returns (figure, update(name, t))."""
+    """The chapter's figure for a set of pictures (N, C, H, W) or of points (N, 2): returns (figure, update(name, t)).
+
+    Everything is drawn once; an update only moves it, so that a live slider can follow the hand.
+    """
     figure = Figure(figsize=(7.4, 2.75))
     left, middle = figure.add_axes((0.01, 0.03, 0.31, 0.84)), figure.add_axes((0.40, 0.2, 0.23, 0.67))
     right = figure.add_axes((0.73, 0.2, 0.24, 0.67))
-    grid = np.linspace(-4, 4, 161)
-    _draw_log_snr(right)
+    set_picture, set_values, set_dot = _draw_set(left, x_0), _draw_values(middle), _draw_log_snr(right)
 
     def update(name: str, t: int) -> None:
-        schedule, x_t = THREE[name], noised(x_0, t, THREE[name])
-        _draw_set(left, x_t, f"$x_t$, {name}, t = {t}")
-        middle.cla()
-        middle.hist(x_t.flatten().numpy(), bins=np.linspace(-4, 4, 49), density=True, color=plots.DATA, alpha=0.75)
-        middle.plot(grid, np.exp(-grid ** 2 / 2) / np.sqrt(2 * np.pi), color=plots.EXACT, lw=1.6)
-        middle.set(xlim=(-4, 4), ylim=(0, 1.2), title="values (bars), N(0, 1) (line)", xlabel="value", yticks=(0, 0.4, 0.8, 1.2))
-        for line in right.lines:
-            line.set_alpha(1.0 if line.get_label() == name else 0.5)
-            line.set_linewidth(2.6 if line.get_label() == name else 1.2)
-        right.dot.set_offsets([[t, float(log_snr(schedule)[t].clamp(-20, 15))]])
-        alpha_bar = float(schedule.alpha_bar[t])
-        right.set_title("SNR = ∞" if t == 0 else f"SNR = {alpha_bar / (1 - alpha_bar):.2g}")
+        x_t = noised(x_0, t, THREE[name])
+        left.set_title(f"$x_t$, {name}, t = {t}")
+        set_picture(x_t)
+        set_values(x_t)
+        set_dot(name, t)
 
     return figure, update
 
@@ -74,26 +69,44 @@ def one_frame(x_0: Tensor):
     return draw
 
 
-def _draw_set(axes, x_t, title):
-    axes.cla()
-    if x_t.dim() == 4:
-        axes.imshow(plots.mosaic(x_t, columns=max(1, round(len(x_t) ** 0.5))), interpolation="nearest")
+def _draw_set(axes, x_0):
+    if x_0.dim() == 4:
+        columns = max(1, round(len(x_0) ** 0.5))
+        picture = axes.imshow(plots.mosaic(x_0, columns), interpolation="nearest")
         axes.set_axis_off()
-    else:
-        axes.scatter(x_t[:, 0], x_t[:, 1], s=2, color=plots.DATA, linewidths=0)
-        axes.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), aspect="equal", xticks=[], yticks=[])
-        axes.spines[:].set_visible(True)
-    axes.set_title(title)
+        return lambda x_t: picture.set_data(plots.mosaic(x_t, columns))
+    cloud = axes.scatter(x_0[:, 0], x_0[:, 1], s=2, color=plots.DATA, linewidths=0)
+    axes.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), aspect="equal", xticks=[], yticks=[])
+    axes.spines[:].set_visible(True)
+    return lambda x_t: cloud.set_offsets(x_t.numpy())
+
+
+def _draw_values(axes):
+    edges, grid = np.linspace(-4, 4, 49), np.linspace(-4, 4, 161)
+    bars = axes.stairs(np.zeros(48), edges, fill=True, color=plots.DATA, alpha=0.75)
+    axes.plot(grid, np.exp(-grid ** 2 / 2) / np.sqrt(2 * np.pi), color=plots.EXACT, lw=1.6)
+    axes.set(xlim=(-4, 4), ylim=(0, 1.2), xlabel="value", yticks=(0, 0.4, 0.8, 1.2), title="values (bars), N(0, 1) (line)")
+    return lambda x_t: bars.set_data(np.histogram(x_t.numpy(), edges, density=True)[0])
 
 
 def _draw_log_snr(axes):
     looks = ((plots.DATA, "-"), (plots.MODEL, "--"), (plots.ERROR, ":"))
-    for (name, schedule), (color, style) in zip(THREE.items(), looks, strict=True):
-        axes.plot(range(1, 1001), log_snr(schedule)[1:], style, color=color, label=name)
+    lines = {name: axes.plot(range(1, 1001), log_snr(schedule)[1:], style, color=color, label=name)[0]
+             for (name, schedule), (color, style) in zip(THREE.items(), looks, strict=True)}
     axes.axhline(0, color=plots.GREY, lw=0.8)
     axes.set(xlim=(0, 1000), ylim=(-20, 15), xlabel="step t", ylabel="ln SNR", xticks=(0, 500, 1000))
     axes.legend(fontsize=9, loc="lower left", frameon=False, handlelength=1.6)
-    axes.dot = axes.scatter([0], [15], color=plots.EXACT, zorder=5, clip_on=False)
+    dot = axes.scatter([0], [15], color=plots.EXACT, zorder=5, clip_on=False)
+
+    def update(name, t):
+        for other, line in lines.items():
+            line.set(alpha=1.0 if other == name else 0.5, linewidth=2.6 if other == name else 1.2)
+        alpha_bar = float(THREE[name].alpha_bar[t])
+        ratio = alpha_bar / (1 - alpha_bar) if t else float("inf")
+        dot.set_offsets([[t, float(np.clip(np.log(ratio), -20, 15))]])
+        axes.set_title("SNR = ∞" if t == 0 else f"SNR = {ratio:.2g}")
+
+    return update
 
 
 # -- exercises -----------------------------------------------------------------------------------------------------------
