@@ -137,7 +137,9 @@ def looks_like_a_stub(x_0, a):
                      "the old one (x *= 2)."),
     (lambda x_0, a: x_0[0], "case 1 of 2: the shape is (3,), expected (2, 3)."),
     (lambda x_0, a: _scale(x_0, a).double(), "case 1 of 2: the dtype is torch.float64, expected torch.float32. "
-     "The numbers are right; cast to the type of the data, for example with .to(x)."),
+     "The numbers are right: add .to(torch.float32)."),
+    (lambda x_0, a: _scale(x_0, a).double() + 1, "case 1 of 2: the numbers differ at [0, 1]: expected "
+     "-0.1467, got 0.8533 (off by 1; 6 of 6 numbers differ). And the dtype is torch.float64, expected torch.float32."),
     (lambda x_0, a: 3, "case 1 of 2: expected a tensor of shape (2, 3), got the int 3."),
     (lambda x_0, a: [x_0], "case 1 of 2: expected a tensor of shape (2, 3), got a list of 1."),
     (lambda x_0, a: "x", "case 1 of 2: expected a tensor of shape (2, 3), got 'x'."),

@@ -151,6 +151,7 @@ exercise(
     mistakes=[
         (lambda x: ((x + 1) * 127.5).round().to(torch.uint8), "values outside [-1, 1] may wrap around, so that 1.01 becomes black; clip with clamp(-1, 1) first"),
         (lambda x: ((x.clamp(-1, 1) + 1) * 127.5).to(torch.uint8), "conversion to uint8 cuts the fraction off, so pictures get darker at every round trip; call .round() first"),
+        (lambda x: ((x + 1) * 127.5).to(torch.uint8), "two things are missing: clip to [-1, 1] first, and round before the conversion"),
         (lambda x: (x.clamp(0, 1) * 255).round().to(torch.uint8), "this takes x for a picture in [0, 1]; here -1 is black and 1 is white"),
         (lambda x: (((x.clamp(-1, 1) + 1) / 2) * 256).clamp(max=255).round().to(torch.uint8), "the largest byte is 255, not 256: [-1, 1] is 255 wide in bytes"),
         (lambda x: (x.clamp(-1, 1) + 1) * 127.5, "these are bytes in value but not in type: round and convert to torch.uint8")])
@@ -178,6 +179,13 @@ def _ema_forgets_first(values, decay):
     return _ema(values[1:], decay)
 
 
+def _ema_with_warmup(values, decay):
+    average = values[0]
+    for n, value in enumerate(values[1:], start=1):
+        average = torch.lerp(value, average, min(decay, n / (n + 9)))
+    return average
+
+
 def _ema_sum(values, decay):
     n = len(values) - 1
     return sum(decay ** (n - k) * values[k] for k in range(n + 1))
@@ -192,6 +200,9 @@ exercise(
     mistakes=[
         (_ema_swapped, "decay and 1 - decay are swapped: the old average keeps decay, close to 1, and the new value enters with 1 - decay"),
         (_ema_from_zero, "the average started from 0 instead of values[0], so it comes out too small"),
+        (lambda values, decay: _ema_from_zero(values[1:], decay), "the average started from 0, and values[0] is missing: start with average = values[0]"),
+        (_ema_with_warmup, "this has the warm-up that the chapter introduces next; here the decay is fixed"),
+        (lambda values, decay: _ema(values[:-1], decay), "the last value is missing"),
         (_ema_forgets_first, "values[0] is missing: the average starts there, and keeps decay^n of it"),
         (_ema_sum, "the factor 1 - decay is missing, so the weights do not add up to 1"),
         (lambda values, decay: values.mean(0), "this is the plain mean; in an exponential average recent values weigh more")])
@@ -222,6 +233,24 @@ def _reverse_noise_early(mean, t, z, variance):
     return mean + _roots(mean, t - 1, variance) * z * (t > 1).view(-1, 1, 1, 1)
 
 
+def _reverse_noise_all(mean, t, z, variance):
+    return mean + _roots(mean, t, variance) * z if (t > 1).all() else mean
+
+
+def _reverse_noise_flat(mean, t, z, variance):
+    return mean + variance[t].sqrt() * z
+
+
+def _reverse_noise_if(mean, t, z, variance):
+    if t > 1:
+        return mean + _roots(mean, t, variance) * z
+    return mean
+
+
+def _reverse_noise_own(mean, t, z, variance):
+    return _reverse_noise(mean, t, torch.randn_like(mean), variance)
+
+
 def _reverse_noise_never(mean, t, z, variance):
     return mean
 
@@ -229,7 +258,7 @@ def _reverse_noise_never(mean, t, z, variance):
 def _reverse_noise_cases():
     g = torch.Generator().manual_seed(0)
     return [(torch.randn(4, 1, 3, 3, generator=g), t, torch.randn(4, 1, 3, 3, generator=g), linear_schedule(10, 0.05, 0.4).beta)
-            for t in (torch.tensor([5, 1, 2, 10]), torch.tensor([1, 3, 1, 7]))]
+            for t in (torch.tensor([5, 1, 2, 10]), torch.tensor([1, 3, 1, 7]), torch.tensor([2, 9, 4, 3]))]
 
 
 exercise(
@@ -241,6 +270,10 @@ exercise(
         (_reverse_noise_always, "pictures at t = 1 got noise too: the last step must add none, because nobody comes after it to take the noise away"),
         (_reverse_noise_variance, "the noise is multiplied by the variance; the factor is its square root"),
         (_reverse_noise_first, "the first picture's t decided for all of them; each element of the batch has its own t"),
+        (_reverse_noise_all, "this asks whether all pictures are at t > 1; decide for each picture, with a mask"),
+        (_reverse_noise_flat, "variance[t] has shape (B,) and cannot multiply pictures: bring it to (B, 1, 1, 1)"),
+        (_reverse_noise_if, "t holds one step per picture, so `if t > 1` has no single answer: use a mask"),
+        (_reverse_noise_own, "this draws noise of its own; use the z that you were given"),
         (_reverse_noise_early, "this takes the variance at t - 1; the step from t to t - 1 uses variance[t]"),
         (_reverse_noise_never, "no noise at all: the steps at t > 1 need it, or all samples collapse towards the mean")])
 
@@ -273,7 +306,7 @@ def _resume_probe(answer):
     saved = answer(run)
     _go_on(run, 5)                                                        # the first training walks on, and is then killed
     if not isinstance(saved, dict):
-        return saved
+        raise TypeError(f"a dictionary is expected, got a {type(saved).__name__}")
     fresh = _start(1)
     for name, part in (("net", fresh.net), ("ema", fresh.ema.net), ("optimizer", fresh.optimizer)):
         if name in saved:
@@ -296,6 +329,10 @@ def _resume_without(*names):
     return answer
 
 
+def _resume_tuple(run):
+    return tuple(_resume(run).values())
+
+
 def _resume_live(run):
     return {"net": run.net.state_dict(), "ema": run.ema.net.state_dict(), "optimizer": run.optimizer.state_dict(),
             "generator": run.generator.get_state()}
@@ -308,8 +345,11 @@ exercise(
            "Return copy.deepcopy of a dictionary with the state_dicts of run.net, run.ema.net and run.optimizer, and run.generator.get_state()."],
     mistakes=[
         (_resume_live, "state_dict() holds the live tensors, and the training that went on changed them after you saved; copy them (copy.deepcopy)"),
+        (_resume_tuple, "return a dictionary with the keys \"net\", \"ema\", \"optimizer\" and \"generator\", not a tuple"),
+        (_resume_without("net"), "the network is missing: save run.net.state_dict() under \"net\""),
         (_resume_without("optimizer"), "the optimizer is missing: Adam starts with empty averages of the gradient, and takes other steps"),
         (_resume_without("generator"), "the generator is missing: the resumed run sees other batches and other noise"),
         (_resume_without("ema"), "the moving average is missing: it starts again from random weights"),
         (_resume_without("optimizer", "generator", "ema"), "only the network was saved; the optimizer, the moving average and the generator have a state too"),
+        (_resume_without("ema", "generator"), "the moving average and the generator are missing; both have a state"),
         (_resume_without("optimizer", "generator"), "the optimizer and the generator are missing; both have a state")])

@@ -115,9 +115,10 @@ class Exercise:
             return "your code stopped" + got.where + ": {}: {}".format(*got.value)
         if self.accept is None:
             sentence = difference(got.value, self.right.value, self.rtol, self.atol, self.case_name())
-            alike = difference(got.value, self.right.value, self.rtol, self.atol, self.case_name(), dtype=False) is None
-            if alike and "the dtype is" in sentence:
-                sentence += " The numbers are right; cast to the type of the data, for example with .to(x)."
+            if ": the dtype is" in sentence or sentence.startswith("the dtype is"):
+                numbers = difference(got.value, self.right.value, self.rtol, self.atol, self.case_name(), dtype=False)
+                expected = sentence.rpartition("expected ")[2].rstrip(".")
+                sentence = f"{numbers} And {sentence[sentence.index('the dtype'):]}" if numbers else f"{sentence} The numbers are right: add .to({expected})."
             return sentence + self.arguments(sentence)
         bad = not_finite(got.value)
         if bad:
