@@ -6,7 +6,6 @@ Trains the feature classifier and the digit network with the course's own code, 
 data/weights/*.safetensors, each with a card of measured scores, and data/weights/README.md, the cards to read.
 A broken-off training goes on at the next call (runs/digits-bundled).
 """
-import os
 import platform
 import time
 from functools import partial
@@ -42,16 +41,17 @@ def make_classifier(digits):
 
 def make_digits(steps=5000):
     """Train the digit network as `python -m ddpm_lib train` does; keep the averaged weights in bfloat16."""
-    new, start = not (RUN / "weights.safetensors").exists(), time.perf_counter()
+    finished, begun, start = RUN / "weights.safetensors", (RUN / "run.safetensors").exists(), time.perf_counter()
+    trained = weights.load(finished, UNet)[1].get("trained") if finished.exists() else None
     if ddpm_lib(["train", "--out", str(RUN), "--steps", str(steps)]):
         raise SystemExit(1)
-    took = time.perf_counter() - start
-    net, card = weights.load(RUN / "weights.safetensors", UNet)
-    card["what"] = "U-Net that predicts the noise in digits; averaged weights, stored in bfloat16"
-    card["command"] = COMMAND
-    if new:
-        card["trained"] = f"{took:.0f} s on {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__.split('+')[0]}"
-        weights.save(RUN / "weights.safetensors", net, card)
+    if trained is None:
+        took = "in several sittings" if begun else f"{time.perf_counter() - start:.0f} s"
+        trained = f"{took}, {torch.get_num_threads()} threads ({platform.machine()}), torch {torch.__version__.split('+')[0]}"
+    net, card = weights.load(finished, UNet)
+    card |= {"what": "U-Net that predicts the noise in digits; averaged weights, stored in bfloat16",
+             "command": COMMAND, "trained": trained}
+    weights.save(finished, net, card)
     weights.save(FOLDER / "digits.safetensors", net, card, torch.bfloat16)
 
 
