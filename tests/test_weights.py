@@ -35,6 +35,22 @@ def test_bf16_halves_the_file_and_loads_as_float32(tmp_path):
         assert b.dtype == torch.float32 and torch.equal(a.bfloat16().float(), b)
 
 
+def test_the_new_file_takes_the_name_in_one_step(tmp_path, monkeypatch):
+    """Until the rename, the old file is untouched: a rename that fails leaves it, and nothing beside it."""
+    path = tmp_path / "a.safetensors"
+    weights.save(path, network(), {"n": 1})
+    old = path.read_bytes()
+
+    def refuse(source, target):
+        assert path.read_bytes() == old and source.stat().st_size > 1000
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(weights.os, "replace", refuse)
+    with pytest.raises(OSError, match="could not save .*a.safetensors .Permission denied.; what was saved there before is untouched"):
+        weights.save(path, network(), {"n": 2})
+    assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
+
+
 def test_missing_file():
     with pytest.raises(ValueError, match=r"no weights file .*nowhere.safetensors: give a path, or one of the bundled names \(.*digits"):
         weights.load("nowhere", UNet)
