@@ -112,7 +112,7 @@ PLANTED = [
     (add_output(4, output(plain="C:\\Users\\me")), "a local path is saved"),
     (add_output(4, output(plain="x", page='src="data:image/png;base64,/tmp/home/AAAA"')), None),
     (add_output(4, v4.new_output("stream", text="https://example.org/home/a")), None),
-    (add_text(4, "\nopen('/work/data/x')"), "a local path in the source: '/work/d'"),
+    (add_text(4, "\nopen('/root/data/x')"), "a local path in the source: '/root/d'"),
     (add_output(4, output(plain="x" * 300_001)), "an output of 300,"),
     (lambda nb: [add_output(4, output(plain="x" * 290_000))(nb) for _ in range(5)], "the file has 1,4"),
     (no_alt, "a picture without alternative text"),
