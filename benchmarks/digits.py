@@ -4,7 +4,7 @@ import time
 import torch
 
 from ddpm_lib import data, metrics, weights
-from ddpm_lib.ddpm import sample_ddpm, simple_loss
+from ddpm_lib.ddpm import clipped, denoiser, sample_ddpm, simple_loss
 from ddpm_lib.schedules import cosine_schedule
 from ddpm_lib.train import EMA, train, warmup_cosine
 from ddpm_lib.unet import UNet
@@ -29,7 +29,7 @@ class Judge:
     def __call__(self, net, n):
         """Frechet distance and share of n samples (ancestral, beta_tilde)."""
         schedule, generator = cosine_schedule(200), torch.Generator().manual_seed(1)
-        for _, x, _ in sample_ddpm(net, (n, 1, 8, 8), schedule, generator, schedule.beta_tilde):
+        for _, x, _ in sample_ddpm(clipped(denoiser(net, schedule)), (n, 1, 8, 8), schedule, generator, schedule.beta_tilde):
             pass
         distance = metrics.frechet_distance(metrics.features(self.net, x), self.data)
         return {"distance": distance, "share": metrics.confident_share(self.net, x)}

@@ -6,7 +6,7 @@ import peers
 import torch
 
 from ddpm_lib import data
-from ddpm_lib.ddpm import p_sample, simple_loss
+from ddpm_lib.ddpm import clipped, denoiser, p_sample, simple_loss
 from ddpm_lib.schedules import linear_schedule
 from ddpm_lib.train import EMA, train
 from ddpm_lib.unet import UNet
@@ -69,7 +69,7 @@ def sampling_step(net, size):
     """A function that makes one step of Algorithm 2: the network without gradients, and the update."""
     schedule, generator = linear_schedule(), torch.Generator().manual_seed(0)
     x_t, z = (torch.randn(DRAWN, 3, size, size, generator=generator) for _ in range(2))
-    return torch.no_grad()(lambda: p_sample(net, x_t, 500, z, schedule))
+    return torch.no_grad()(lambda: p_sample(clipped(denoiser(net, schedule)), x_t, 500, z, schedule))
 
 
 def turn_by_turn(steps, rounds):

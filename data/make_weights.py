@@ -15,7 +15,7 @@ import torch
 
 from ddpm_lib import data, metrics, weights
 from ddpm_lib.__main__ import main as ddpm_lib
-from ddpm_lib.ddpm import sample_ddpm, simple_loss
+from ddpm_lib.ddpm import clipped, denoiser, sample_ddpm, simple_loss
 from ddpm_lib.schedules import SCHEDULES
 from ddpm_lib.train import loss_by_t
 from ddpm_lib.unet import UNet
@@ -61,7 +61,8 @@ def measure(digits):
     net, card = weights.load(path, UNet)
     classifier, _ = weights.load("digits_classifier", metrics.Classifier)
     schedule = SCHEDULES[card["schedule"]["name"]](card["schedule"]["T"])
-    for _, x, _ in sample_ddpm(net, digits.x_0.shape, schedule, torch.Generator().manual_seed(0), schedule.beta_tilde):
+    guess, generator = clipped(denoiser(net, schedule)), torch.Generator().manual_seed(0)
+    for _, x, _ in sample_ddpm(guess, digits.x_0.shape, schedule, generator, schedule.beta_tilde):
         pass
     of_data, of_x = metrics.features(classifier, digits.x_0), metrics.features(classifier, x)
     order = torch.randperm(len(digits.x_0), generator=torch.Generator().manual_seed(0))

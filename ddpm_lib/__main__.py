@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from . import data, weights
-from .ddpm import sample_ddpm, simple_loss
+from .ddpm import clipped, denoiser, sample_ddpm, simple_loss
 from .schedules import SCHEDULES
 from .train import EMA, load_run, save_run, train, warmup_cosine
 from .unet import UNet
@@ -104,7 +104,8 @@ def sample_command(options: argparse.Namespace) -> None:
     net, card = weights.load(options.weights, UNet)
     schedule = SCHEDULES[card["schedule"]["name"]](card["schedule"]["T"])
     generator = torch.Generator().manual_seed(options.seed)
-    for t, x_t, _ in sample_ddpm(net, (options.n, *card["shape"]), schedule, generator, variance=schedule.beta_tilde):
+    guess, shape = clipped(denoiser(net, schedule)), (options.n, *card["shape"])
+    for t, x_t, _ in sample_ddpm(guess, shape, schedule, generator, variance=schedule.beta_tilde):
         if t % 100 == 0:
             print(f"t = {t}", flush=True)
     from .plots import image_grid

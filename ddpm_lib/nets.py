@@ -2,7 +2,8 @@
 import math
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def time_embedding(t: Tensor, dim: int, longest: float = 10_000.0) -> Tensor:
@@ -18,3 +19,34 @@ def time_embedding(t: Tensor, dim: int, longest: float = 10_000.0) -> Tensor:
     frequency = torch.exp(-math.log(longest) / (half - 1) * torch.arange(half, device=t.device, dtype=t.dtype))
     angle = t[:, None] * frequency                                         # (B, dim/2)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class MLP(nn.Module):
+    """A small network for points: (x_t (B, dim), t (B,)) -> (B, dim). Blocks with a shortcut, each told the time anew.
+
+    time: size of the time embedding. The last layer starts at 0, so an untrained network predicts 0.
+    Raises ValueError if there is no block, or if points and steps do not fit.
+    """
+
+    def __init__(self, dim: int = 2, width: int = 64, blocks: int = 3, time: int = 64):
+        super().__init__()
+        if blocks < 1:
+            raise ValueError(f"the time enters in the blocks: at least one is needed, got {blocks}")
+        self.config = dict(dim=dim, width=width, blocks=blocks, time=time)
+        self.time = nn.Sequential(nn.Linear(time, width), nn.SiLU(), nn.Linear(width, width))
+        self.first, self.norm = nn.Linear(dim, width), nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(blocks))
+        self.last = nn.Linear(width, dim)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        dim = self.config["dim"]
+        if x_t.dim() != 2 or x_t.shape[1] != dim or t.shape != x_t.shape[:1]:
+            raise ValueError(f"points must be (B, {dim}) and steps (B,), got {tuple(x_t.shape)} and {tuple(t.shape)}")
+        now = self.time(time_embedding(t, self.config["time"]).to(x_t.dtype))  # (B, width)
+        h = self.first(x_t)
+        for block in self.blocks:
+            h = h + block(h + now)
+        return self.last(F.silu(self.norm(h)))

@@ -17,9 +17,8 @@ from ddpm_lib.course import REGISTRY, solution_source  # noqa: E402
 
 CHAPTERS = {}                                                  # "02": names of its exercises
 for _path in sorted((ROOT / "ddpm_lib" / "course").glob("ch[0-9][0-9].py")):
-    _before = set(REGISTRY)
-    importlib.import_module(f"ddpm_lib.course.{_path.stem}")
-    CHAPTERS[_path.stem[2:]] = [name for name in REGISTRY if name not in _before]
+    _module = importlib.import_module(f"ddpm_lib.course.{_path.stem}").__name__
+    CHAPTERS[_path.stem[2:]] = [name for name, ex in REGISTRY.items() if ex.solution.__module__ == _module]
 NAMES = list(REGISTRY)
 MISTAKES = [(name, k) for name in NAMES for k in range(len(REGISTRY[name].mistakes))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

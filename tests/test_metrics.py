@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from ddpm_lib.data import digits
-from ddpm_lib.metrics import Classifier, confident_share, features, frechet_distance, nearest_neighbours, smallest_gap
+from ddpm_lib.metrics import (
+    Classifier,
+    confident_share,
+    energy_distance,
+    features,
+    frechet_distance,
+    nearest_neighbours,
+    smallest_gap,
+)
 
 
 def normal(*shape, seed=0):
@@ -81,3 +89,44 @@ def test_features_in_batches():
     x = torch.randn(11, 1, 8, 8)
     assert torch.allclose(features(net, x, batch=4), net.features(x), atol=1e-5)
     assert torch.allclose(net(x), net.out(torch.nn.functional.silu(net.features(x))), atol=1e-6)
+
+
+def pairs(a, b):
+    """2 E|X-Y| - E|X-X'| - E|Y-Y'| over all pairs."""
+    (ab, aa, bb) = (torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").mean() for x, y in ((a, b), (a, a), (b, b)))
+    return float(2 * ab - aa - bb)
+
+
+@pytest.mark.parametrize("dim, tolerance", [(1, 1e-9), (2, 2e-3)])
+def test_energy_distance_is_the_sum_over_all_pairs(dim, tolerance):
+    a, b = normal(300, dim), 1.3 * normal(200, dim, seed=1) + 0.4
+    assert energy_distance(a, b) == pytest.approx(pairs(a, b), rel=tolerance)
+    assert energy_distance(b, a) == pytest.approx(energy_distance(a, b), rel=1e-12)
+    assert energy_distance(a, a) == pytest.approx(0, abs=1e-12)
+
+
+def test_energy_distance_in_many_dimensions():
+    a, b = normal(300, 8), 1.3 * normal(200, 8, seed=1) + 0.4
+    got = energy_distance(a, b, directions=4000, generator=torch.Generator().manual_seed(0))
+    assert got == pytest.approx(pairs(a, b), rel=0.03)
+
+
+def test_energy_distance_of_two_gaussians():
+    """E|X - Y| of N(0, v) differences is sqrt(2 v / pi): N(0, 1) and N(0, 4) in one dimension have 2 sqrt(10) - 2 - 4 over sqrt(pi)."""
+    want = (2 * math.sqrt(10) - 2 - 4) / math.sqrt(math.pi)
+    a, b = (scale * torch.special.ndtri((torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000)[:, None] for scale in (1, 2))
+    assert energy_distance(a, b) == pytest.approx(want, rel=1e-3)
+
+
+def test_the_floor_of_the_energy_distance():
+    """Two sets of one distribution: (1/N + 1/M) E|X - X'| on average; in one dimension E|X - X'| = 2 / sqrt(pi)."""
+    got = torch.tensor([energy_distance(normal(50, 1, seed=2 * k), normal(200, 1, seed=2 * k + 1)) for k in range(400)])
+    want = (1 / 50 + 1 / 200) * 2 / math.sqrt(math.pi)
+    assert abs(got.mean() - want) < 4 * got.std() / 20
+
+
+@pytest.mark.parametrize("a, b, sentence", [((5, 2), (5, 3), r"got \(5, 2\) and \(5, 3\)"), ((0, 2), (5, 2), r"got \(0, 2\)"),
+                                            ((5,), (5,), "two sets of points"), ((5, 3), (5, 3), "give a generator")])
+def test_energy_distance_bad_input(a, b, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        energy_distance(torch.zeros(a), torch.zeros(b))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from .. import data, plots
-from ..ddpm import at, sample_ddpm, simple_loss
+from ..ddpm import at, clipped, denoiser, sample_ddpm, simple_loss
 from ..schedules import Schedule, linear_schedule
 from ..train import EMA, train, warmup_cosine
 from ..unet import UNet
@@ -19,9 +19,10 @@ from .explore import fig_frames, frame_slider
 
 
 def draw(net: nn.Module, n: int, schedule: Schedule, seed: int, variance: Tensor | None = None, bound: float = 1.0) -> Tensor:
-    """n digits by ancestral sampling, (n, 1, 8, 8). variance and bound as in sample_ddpm; beta_tilde by default."""
+    """n digits by ancestral sampling, (n, 1, 8, 8). The guess of x_0 is clipped at bound; variance: beta_tilde by default."""
     variance = schedule.beta_tilde if variance is None else variance
-    for _, x, _ in sample_ddpm(net, (n, 1, 8, 8), schedule, torch.Generator().manual_seed(seed), variance, bound):
+    guess = clipped(denoiser(net, schedule), bound)
+    for _, x, _ in sample_ddpm(guess, (n, 1, 8, 8), schedule, torch.Generator().manual_seed(seed), variance):
         pass
     return x
 

@@ -2,6 +2,7 @@
 
 frame_slider   frames computed beforehand; moves without a kernel (JupyterLab, Colab, exported HTML) and leaves a
                strip of stills where scripts are removed (GitHub, PDF)
+latent_plane   a point to drag in a plane of codes, with the picture decoded there; no kernel either
 live_slider    the kernel draws each frame when the reader moves the handle; a static picture stays for the others
 upload_picture the reader's own picture, as the tensor that a chapter works with
 show           a static figure, with the sentence that a reader who cannot see it needs
@@ -678,3 +679,170 @@ class LiveLoss:
             low, high = np.quantile(good, [0.005, 0.995])
             pad = 0.1 * max(abs(low), abs(high), 1e-6)
             self._axes.set_ylim((low / 1.3, high * 1.3) if self.log else (low - pad, high + pad))
+
+
+# --- a plane of codes to drag a point in, without a kernel -------------------------------------------------------
+
+_PLANE_JS = """(P => { for (const f of document.querySelectorAll('div.lp-' + P.id + ':not([data-on])')) {
+ f.dataset.on = '1'; f.textContent = '';
+ const out = f.closest('.jp-OutputArea-child'), before = out && out.previousElementSibling;
+ if (before && before.querySelector('img')) before.classList.add('fs-stills');
+ const put = (to, tag, css, set = {}) => { const e = document.createElement(tag); e.style.cssText = css;
+  for (const k in set) e.setAttribute(k, set[k]); to.append(e); return e; };
+ const S = 300, n = P.side, row = put(f, 'div', 'display:flex;flex-wrap:wrap;gap:14px 26px;padding:4px 0;'
+  + 'font:15px/21px system-ui,sans-serif');
+ for (const Q of P.planes) {
+  const panel = put(row, 'div', ''), put2 = (tag, css, set) => put(panel, tag, css, set);
+  put2('div', 'font-weight:600').textContent = Q.name;
+  const pair = put2('div', 'display:flex;flex-wrap:wrap;gap:8px;align-items:flex-start');
+  const c = put(pair, 'canvas', 'width:' + S + 'px;height:' + S + 'px;max-width:100%;touch-action:none;'
+   + 'cursor:crosshair;border:1px solid #767676;background:#fff;box-sizing:border-box', {tabindex: 0, role: 'slider',
+   'aria-roledescription': 'two-dimensional slider', 'aria-valuemin': 0, 'aria-valuemax': n * n - 1, width: 2 * S,
+   height: 2 * S, 'data-lm-suppress-shortcuts': 'true'});          // else JupyterLab takes the arrow keys
+  c.setAttribute('aria-label', Q.name + ': ' + P.alt + ' Drag the point, or use the four arrow keys; with shift '
+   + 'the steps are larger, Home goes back to the start.');
+  const tile = put(pair, 'canvas', 'width:112px;height:' + Math.round(112 * P.h / P.w) + 'px;image-rendering:pixelated;'
+   + 'border:1px solid #767676;background:#fff', {role: 'img', width: P.w, height: P.h});
+  const said = put2('div', 'min-height:21px;max-width:' + (S + 122) + 'px;font-variant-numeric:tabular-nums');
+  const back = document.createElement('canvas'), b = back.getContext('2d'); back.width = back.height = 2 * S;
+  b.scale(2, 2); b.fillStyle = '#fff'; b.fillRect(0, 0, S, S);
+  b.font = '12px system-ui,sans-serif'; b.textAlign = 'center'; b.textBaseline = 'middle';
+  for (const [x, y, k] of Q.points) { b.fillStyle = P.colours[k % P.colours.length];
+   b.fillText(P.names[k], x / 1000 * S, y / 1000 * S); }
+  b.fillStyle = '#595959'; b.textAlign = 'left'; b.fillText('\u2191 ' + P.axes[1], 5, 11);
+  b.textAlign = 'right'; b.fillText(P.axes[0] + ' \u2192', S - 6, S - 10);
+  const sheet = new Image(); let i = Q.start[0], j = Q.start[1];
+  const code = (lo, k) => (lo + k * Q.step).toFixed(Q.digits).replace('-', '\\u2212');
+  const draw = () => {
+   const text = P.axes[0] + ' = ' + code(Q.low[0], i) + ', ' + P.axes[1] + ' = ' + code(Q.low[1], n - 1 - j)
+    + (Q.said.length ? ': ' + P.texts[Q.said[j * n + i]] : '');
+   said.textContent = text; c.setAttribute('aria-valuenow', j * n + i); c.setAttribute('aria-valuetext', text);
+   tile.setAttribute('aria-label', 'the decoded picture at ' + text);
+   tile.getContext('2d').drawImage(sheet, i * P.w, j * P.h, P.w, P.h, 0, 0, P.w, P.h);
+   const g = c.getContext('2d'), x = (i + 0.5) / n * S, y = (j + 0.5) / n * S;
+   g.setTransform(1, 0, 0, 1, 0, 0); g.drawImage(back, 0, 0); g.scale(2, 2);
+   for (const [w, colour] of [[5, '#fff'], [2.2, '#000']]) { g.lineWidth = w; g.strokeStyle = colour; g.beginPath();
+    g.arc(x, y, 9, 0, 7); g.moveTo(x - 15, y); g.lineTo(x - 5, y); g.moveTo(x + 5, y); g.lineTo(x + 15, y);
+    g.moveTo(x, y - 15); g.lineTo(x, y - 5); g.moveTo(x, y + 5); g.lineTo(x, y + 15); g.stroke(); } };
+  const go = (x, y) => { i = Math.max(0, Math.min(n - 1, x)); j = Math.max(0, Math.min(n - 1, y)); draw(); };
+  const follow = e => { const r = c.getBoundingClientRect();
+   go(Math.floor((e.clientX - r.left) / r.width * n), Math.floor((e.clientY - r.top) / r.height * n)); };
+  c.onpointerdown = e => { c.setPointerCapture(e.pointerId); c.focus({preventScroll: true}); follow(e);
+   e.preventDefault(); };
+  c.onpointermove = e => { if (c.hasPointerCapture(e.pointerId)) follow(e); };
+  c.onkeydown = e => { const by = e.shiftKey ? 4 : 1, way = {ArrowLeft: [-by, 0], ArrowRight: [by, 0],
+    ArrowUp: [0, -by], ArrowDown: [0, by], Home: [Q.start[0] - i, Q.start[1] - j]}[e.key];
+   if (e.key !== 'Tab') e.stopPropagation();
+   if (way) { e.preventDefault(); go(i + way[0], j + way[1]); } };
+  sheet.onload = draw; sheet.src = Q.sheet; }
+} })(PARAMETERS)"""
+
+PLANE_COLOURS = ["#0072B2", "#B25F00", "#00694D", "#A03F73", "#4D4D4D", "#0B5A8A", "#8A1C00", "#5B3A9B", "#6B5E00", "#000000"]
+
+
+class LatentPlane:
+    """Planes of two-number codes, a point to drag in each, and the picture that the decoder makes of it.
+
+    html: the figure, self-contained; still: the bytes of a PNG with every plane and its decoded pictures; alt: the text.
+    """
+
+    def __init__(self, planes, labels, *, alt, read=None, start=0, side=45, show=250, axes=("z₁", "z₂")):
+        if not planes or len(alt.strip()) < 20 or side < 2:
+            raise ValueError("a latent plane needs at least one plane, alt as a sentence of at least 20 characters, and a "
+                             f"side of at least 2, got {len(planes)} planes, alt {alt!r}, side {side}")
+        self.alt, self.axes, self.names = alt, axes, sorted({str(label) for label in labels})
+        which = [self.names.index(str(label)) for label in labels]
+        self.planes = [_plane(name, codes, decode, which, read, start, side, show) for name, (codes, decode) in planes.items()]
+        if len({plane["tiles"].shape for plane in self.planes}) > 1:
+            raise ValueError("all planes must decode to pictures of one size, got "
+                             f"{[plane['tiles'].shape[1:] for plane in self.planes]}")
+        self.html, self.still = self._page(side), self._still(side)
+
+    def _page(self, side):
+        texts = sorted({text for plane in self.planes for text in plane["said"]})
+        h, w = self.planes[0]["tiles"].shape[1:3]
+        keep = ("name", "points", "low", "step", "start")
+        shown = [{**{key: plane[key] for key in keep}, "digits": 2 if plane["step"] < 0.2 else 1, "said": [texts.index(text) for text in plane["said"]],
+                  "sheet": "data:image/png;base64," + base64.b64encode(_tile_sheet(plane["tiles"], side)).decode()}
+                 for plane in self.planes]
+        settings = {"planes": shown, "side": side, "w": w, "h": h, "texts": texts, "names": self.names, "axes": self.axes,
+                    "colours": PLANE_COLOURS, "alt": self.alt}
+        settings["id"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+        text = json.dumps(settings, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+        return (f'<div class="lp-{settings["id"]}"><p><em>(A plane to drag a point in belongs here; it needs scripts. In '
+                "JupyterLab: run the cell, or trust the notebook. The picture above shows what each part of the plane is "
+                "decoded to.)</em></p></div><style>@media screen{.fs-stills{display:none!important}}</style>"
+                f"<script>{_PLANE_JS.replace('PARAMETERS', text)}</script>")
+
+    def _still(self, side):
+        from matplotlib.figure import Figure
+        count = len(self.planes)
+        figure = Figure(figsize=(7.2, 3.7 * count), layout="constrained")
+        for k, plane in enumerate(self.planes):
+            left, right = figure.add_subplot(count, 2, 2 * k + 1), figure.add_subplot(count, 2, 2 * k + 2)
+            low, high = plane["low"], [value + (side - 1) * plane["step"] for value in plane["low"]]
+            for x, y, which in plane["points"][:150]:
+                left.text(low[0] + x / 1000 * (high[0] - low[0]), high[1] - y / 1000 * (high[1] - low[1]), self.names[which],
+                          color=PLANE_COLOURS[which % len(PLANE_COLOURS)], fontsize=9, ha="center", va="center", clip_on=True)
+            left.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=plane["name"], xlabel=self.axes[0], ylabel=self.axes[1],
+                     box_aspect=1)
+            picks = np.linspace(0, side - 1, min(11, side)).round().astype(int)
+            tiles = plane["tiles"].reshape(side, side, *plane["tiles"].shape[1:])[np.ix_(picks, picks)]
+            mosaic = np.pad(tiles, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=255)
+            right.imshow(mosaic.transpose(0, 2, 1, 3).reshape(len(picks) * mosaic.shape[2], -1), cmap="gray", vmin=0, vmax=255,
+                         interpolation="nearest", extent=(low[0], high[0], low[1], high[1]), aspect="auto")
+            right.set(title="decoded", xlabel=self.axes[0], box_aspect=1)
+        return figure_png(figure, dpi=100)
+
+    def _ipython_display_(self):
+        from IPython.display import display
+        show_png(self.still, self.alt)
+        names = ", ".join(plane["name"] for plane in self.planes)
+        display({"text/html": self.html, "text/plain": f"[a point to drag in the plane of codes ({names}): {self.alt}]"}, raw=True)
+
+
+def _plane(name, codes, decode, which, read, start, side, show):
+    """Everything that one plane shows: its range, the tiles decoded on a grid (top row first), some codes with labels."""
+    codes = np.asarray(codes, dtype=float)
+    if codes.ndim != 2 or codes.shape[1] != 2 or len(codes) != len(which) or not np.isfinite(codes).all():
+        raise ValueError(f"the codes of {name!r} must be finite, two numbers for each of the {len(which)} labels, got shape {codes.shape}")
+    if not 0 <= start < len(codes):
+        raise ValueError(f"start must be the index of a code, in 0..{len(codes) - 1}, got {start}")
+    outer = np.quantile(codes, [0.01, 0.99], axis=0)                   # a few far codes must not shrink all others
+    middle, half = outer.mean(0), max(0.58 * float((outer[1] - outer[0]).max()), 1e-6)
+    low, step = middle - half, 2 * half / (side - 1)
+    x, y = np.meshgrid(low[0] + step * np.arange(side), low[1] + step * np.arange(side)[::-1])
+    tiles = np.asarray(decode(np.stack([x.ravel(), y.ravel()], axis=1)))
+    if tiles.ndim != 3 or len(tiles) != side * side:
+        raise ValueError(f"decode of {name!r} must turn ({side * side}, 2) codes into as many grey pictures ({side * side}, H, W), got {tiles.shape}")
+    said = list(map(str, read(np.clip(tiles, 0, 1)))) if read else []
+    if read and len(said) != side * side:
+        raise ValueError(f"read must give one text per picture, got {len(said)} for {side * side}")
+    levels = (np.clip(tiles, 0, 1) * 31).round()                       # 32 greys: a small file, and enough for the eye
+    place = (codes - low) / (2 * half)
+    points = [[round(1000 * place[k, 0]), round(1000 * (1 - place[k, 1])), which[k]] for k in range(min(show, len(codes)))
+              if 0 <= place[k].min() and place[k].max() <= 1]
+    i, j = (np.clip(((codes[start] - low) / step).round(), 0, side - 1)).astype(int)
+    return {"name": name, "low": low.tolist(), "step": step, "points": points, "start": [int(i), side - 1 - int(j)],
+            "tiles": (levels / 31 * 255).round().astype(np.uint8), "said": said}
+
+
+def _tile_sheet(tiles, side):
+    """All tiles of a plane in one PNG, (side * H, side * W) pixels."""
+    h, w = tiles.shape[1:]
+    sheet = tiles.reshape(side, side, h, w).transpose(0, 2, 1, 3).reshape(side * h, side * w)
+    return encode_within(Image.fromarray(sheet).convert("RGB"), SHEET_LIMIT // 3)
+
+
+def latent_plane(planes, labels, *, alt, read=None, start=0, side=45, show=250):
+    """A plane of codes with a point to drag, by mouse, finger or arrow keys, and the picture that is decoded there.
+
+    planes: {name: (codes (N, 2), decode)}, shown side by side; decode turns (K, 2) codes, a numpy array, into (K, H, W)
+    pictures in [0, 1]. labels: N of them, drawn at the codes (`show` of them). alt: what is to be seen. read(pictures):
+    optional, a list with a text per picture, shown and spoken. start: index of the code where the points begin. side: the point moves
+    on a grid of side x side codes, and every picture shown is the decoder's own at such a code. The planes are wide enough
+    for 98 % of the codes in each direction.
+    Works without a kernel, and leaves a still where scripts are removed. Returns a LatentPlane, which shows itself at the
+    end of a cell. Raises ValueError if shapes or numbers disagree.
+    """
+    return LatentPlane(planes, labels, alt=alt, read=read, start=start, side=side, show=show)
