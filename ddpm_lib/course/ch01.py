@@ -182,7 +182,23 @@ def _reparameterise_minus(mean, log_var, eps):
 
 
 def _reparameterise_root_of_log(mean, log_var, eps):
-    return mean + log_var.abs().sqrt() * eps
+    return mean + log_var.sqrt() * eps
+
+
+def _reparameterise_sampled(mean, log_var, eps):
+    return torch.distributions.Normal(mean, (0.5 * log_var).exp()).sample()
+
+
+def _reparameterise_bare_eps(mean, log_var, eps):
+    return mean + eps + 0 * log_var
+
+
+def _reparameterise_no_eps(mean, log_var, eps):
+    return mean + (0.5 * log_var).exp()
+
+
+def _reparameterise_half_outside(mean, log_var, eps):
+    return mean + 0.5 * log_var.exp() * eps
 
 
 exercise(
@@ -196,13 +212,17 @@ exercise(
         (_reparameterise_half_log, "0.5 * log_var is the logarithm of the standard deviation; the exp around it is missing"),
         (_reparameterise_own_noise, "this draws noise of its own; use the eps that you were given, or nobody can repeat the draw"),
         (_reparameterise_normal, "torch.normal draws noise of its own and lets no gradient through; write mean + std * eps with the eps that you were given"),
+        (_reparameterise_sampled, "Normal(...).sample() draws noise of its own and lets no gradient through; write mean + std * eps with the eps that you were given"),
+        (_reparameterise_bare_eps, "eps needs its factor, the standard deviation exp(0.5 * log_var)"),
+        (_reparameterise_no_eps, "eps is missing: the standard deviation is to be multiplied with it"),
+        (_reparameterise_half_outside, "the 1/2 belongs inside the exp: exp(0.5 * log_var) is the root of the variance, 0.5 * exp(log_var) is half of it"),
         (_reparameterise_detached, "the numbers are right, but no gradient arrives at mean and log_var, so the encoder would never learn: remove detach or torch.no_grad"),
         (_reparameterise_detached_std, "the numbers are right, but no gradient arrives at log_var, so the encoder could not learn its spread: do not detach the standard deviation"),
         (_reparameterise_detached_mean, "the numbers are right, but no gradient arrives at mean: do not detach it"),
         (_reparameterise_sign, "exp(-0.5 * log_var) is one over the standard deviation; the minus sign is too much"),
         (_reparameterise_mean_only, "this returns the mean, without noise: add the standard deviation times eps"),
         (_reparameterise_minus, "the distribution is right, but this subtracts the noise: z = mean + std * eps, so that everybody gets the same z from the same eps"),
-        (_reparameterise_root_of_log, "the root belongs to the variance exp(log_var), not to its logarithm: exp(0.5 * log_var)")])
+        (_reparameterise_root_of_log, "the root belongs to the variance exp(log_var), not to its logarithm, which may be negative: exp(0.5 * log_var)")])
 
 
 def _kl_normal(mean, log_var):
@@ -226,11 +246,12 @@ def _kl_reversed(mean, log_var):
 
 exercise(
     "kl_normal", _kl_normal, cases=_kl_cases,
-    hints=["Read Eq. 1.7: four terms in the bracket, one KL for each latent number.",
+    hints=["Read Eq. 1.8: four terms in the bracket, one KL for each latent number.",
            "log_var is ln of the variance, so the variance is log_var.exp() and the last term is log_var itself.",
            "return 0.5 * (mean ** 2 + log_var.exp() - 1 - log_var).sum(dim=1)."],
     mistakes=[
         (lambda mean, log_var: 2 * _kl_normal(mean, log_var), "the factor 1/2 is missing"),
+        (lambda mean, log_var: _kl_normal(mean, log_var) / math.log(2), "these are bits; nats are asked for, so leave out the division by ln 2"),
         (lambda mean, log_var: -_kl_normal(mean, log_var), "the sign is turned round: a KL is never negative"),
         (lambda mean, log_var: 0.5 * (mean ** 2 + log_var.exp() - 1 - log_var).mean(1), "the mean over the latent numbers is too small: the KL of independent numbers is the sum of theirs"),
         (lambda mean, log_var: 0.5 * (mean ** 2 + log_var.exp() - log_var).sum(1), "the -1 is missing: for mean 0 and variance 1 the KL must be 0"),
@@ -289,14 +310,40 @@ def _linear_one_draw(x, w, noise_var, mean, var):
     return _log_normal(x, w * (mean + var.sqrt() * torch.randn_like(mean)), noise_var) - _kl_1(mean, var)
 
 
+def _linear_log_var(x, w, noise_var, mean, var):
+    return _log_normal(x, w * mean, noise_var) - w ** 2 * var / (2 * noise_var) - 0.5 * (mean ** 2 + var.exp() - 1 - var)
+
+
+def _linear_log_of_mean(x, w, noise_var, mean, var):
+    spread = noise_var + w ** 2 * var
+    return -0.5 * (2 * math.pi * spread).log() - (x - w * mean) ** 2 / (2 * spread) - _kl_1(mean, var)
+
+
+def _linear_no_w(x, w, noise_var, mean, var):
+    return _linear_vae(x, 1.0, noise_var, mean, var)
+
+
+def _linear_sum_kl(x, w, noise_var, mean, var):
+    return _log_normal(x, w * mean, noise_var) - w ** 2 * var / (2 * noise_var) - _kl_1(mean, var).sum()
+
+
+def _linear_half(x, w, noise_var, mean, var):
+    return _linear_vae(x, w, noise_var, mean, var) - w ** 2 * var / (2 * noise_var)
+
+
 exercise(
     "linear_vae", _linear_vae, cases=_linear_cases,
-    hints=["Two parts, as in Eq. 1.5: the mean of ln p(x | z) over z ~ N(mean, var), minus the KL from Eq. 1.7 with var for the variance.",
+    hints=["Two parts, as in Eq. 1.5: the mean of ln p(x | z) over z ~ N(mean, var), minus the KL from Eq. 1.8 with var for the variance.",
            "ln p(x | z) = -0.5 * math.log(2 * math.pi * noise_var) - (x - w * z) ** 2 / (2 * noise_var). Only the square depends on z.",
            "The mean of a square is the square of the mean plus the variance: the mean of (x - w z)^2 is (x - w * mean) ** 2 + w ** 2 * var.",
            "return -0.5 * math.log(2 * math.pi * noise_var) - ((x - w * mean) ** 2 + w ** 2 * var) / (2 * noise_var) - 0.5 * (mean ** 2 + var - 1 - var.log())."],
     mistakes=[
         (_linear_at_the_mean, "this decodes the mean only; z varies, and the mean of (x - w z)^2 over z has w^2 * var on top"),
+        (_linear_log_var, "here var is the variance itself: no exp, and the KL has ln var for its logarithm"),
+        (_linear_log_of_mean, "this is the logarithm of the mean of p(x | z) over z; the bound has the mean of the logarithm"),
+        (_linear_no_w, "the factor w is missing: p(x | z) is centred on w z"),
+        (_linear_sum_kl, "this KL adds up all x; there is one latent number for each x, so one KL for each"),
+        (_linear_half, "the variance of w z is divided by 2 noise_var, like the square of the mean; here the 2 is missing for it"),
         (_linear_minus_w, "the variance of w z is w^2 * var, not w * var: a factor counts squared"),
         (_linear_no_constant, "the constant -0.5 ln(2 pi noise_var) is missing, so the bound may lie above ln p(x)"),
         (lambda *args: -_linear_vae(*args), "this is the negative ELBO; asked for is the ELBO itself"),

@@ -251,7 +251,7 @@ def field_slider(snapshots: dict[int, dict], net: nn.Module, oracle: GaussianMix
         right.plot(range(1, schedule.T + 1), floor, color=plots.EXACT, label="exact floor")
         (curve,) = right.plot(range(1, schedule.T + 1), floor, color=plots.MODEL, label="learned")
         right.axvline(t, color=plots.GREY, lw=1, ls=":")
-        right.set(xlabel="step t", ylabel="loss at t", ylim=(0, 1.25), xlim=(0, schedule.T))
+        right.set(xlabel="step t", ylabel="loss at t", ylim=(0, 1.5), xlim=(0, schedule.T))
         right.legend(frameon=False, loc="upper right")
 
         def update(step: int) -> None:
@@ -309,6 +309,10 @@ def _embed_dim(t, dim):
     return _embed_time(t, 2 * dim)
 
 
+def _embed_all_sines(t, dim):
+    return (t[:, None] * _down(torch.arange(dim), dim)).sin()
+
+
 def _embed_from_zero(t, dim):
     return _embed_time(t - 1, dim)
 
@@ -316,11 +320,11 @@ def _embed_from_zero(t, dim):
 exercise(
     "embed_time", _embed_time, atol=1e-3,
     cases=lambda: [(torch.tensor([1, 7, 40, 100, 3]), 8), (torch.tensor([2, 90]), 64), (torch.tensor([5]), 4)],
-    hints=["dim // 2 frequencies, from 1 down to 1/10000, evenly spaced in their logarithm.",
-           "The k-th frequency is 10000 to the power -k / (half - 1), with half = dim // 2 and k = 0 .. half - 1.",
-           "t[:, None] * frequency has shape (B, half): all angles. Then torch.cat of its sines and its cosines along dim=1."],
+    hints=["K = dim // 2 hands with speeds omega_k from 1 down to 1/10000, evenly spaced in their logarithm.",
+           "omega_k is 10000 to the power -k / (K - 1), with K = dim // 2 and k = 0 .. K - 1.",
+           "t[:, None] * omega has shape (B, K): all angles. Then torch.cat of its sines and its cosines along dim=1."],
     mistakes=[
-        (_embed_with(lambda k, half: 10_000.0 ** (-k / half)), "the slowest frequency is not 1/10000: divide k by half - 1, so that both ends are included"),
+        (_embed_with(lambda k, half: 10_000.0 ** (-k / half)), "the slowest hand does not turn 1/10000 per step: divide k by K - 1 (K = dim // 2), so that both ends are included"),
         (_embed_with(_down, lambda a: torch.stack([a.sin(), a.cos()], dim=2).flatten(1)),
          "sine and cosine alternate here; put all sines first, then all cosines"),
         (_embed_with(_down, lambda a: torch.cat([a.cos(), a.sin()], dim=1)), "the cosines come first here; the sines belong before them"),
@@ -328,6 +332,8 @@ exercise(
         (_embed_with(lambda k, half: torch.linspace(1, 1e-4, half)), "the frequencies are evenly spaced; it is their logarithms that should be (each is the one before times the same factor)"),
         (_embed_with(lambda k, half: 2 * math.pi * _down(k, half)), "2 pi too fast: the frequencies count radians per step, and the fastest is 1"),
         (_embed_with(_down, torch.sin), "the cosines are missing: the result has only dim / 2 columns"),
+        (_embed_with(lambda k, half: _down(k + 1, half)), "k runs from 1 here; it starts at 0, so that the fastest hand turns by 1 per step"),
+        (_embed_all_sines, "sines of dim hands; half of the columns are the cosines of K = dim // 2 hands"),
         (_embed_dim, "twice too long: dim counts sines and cosines together, so there are dim // 2 frequencies"),
         (_embed_from_zero, "this counts t from 0; here it goes in as it is"),
         (_embed_flat, "t has shape (B,) and the frequencies (half,): every t must meet every frequency, so use t[:, None]")])
@@ -351,10 +357,18 @@ def _small_net():
 def _training_step_probe(fn):
     data, net, g = _Data(), _small_net(), torch.Generator().manual_seed(5)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
-    said = [fn(net, optimizer, data.x_0, data.schedule, g) for _ in range(4)]
-    if any(value is None for value in said):
+    before = torch.get_rng_state()
+    said = [_number(fn(net, optimizer, data.x_0, data.schedule, g)) for _ in range(4)]
+    own = not torch.equal(before, torch.get_rng_state())
+    return {"the losses": "torch's own generator was used" if own else said,
+            "the weights after 4 steps": [p.detach().clone() for p in net.parameters()]}
+
+
+def _number(value):
+    """A plain number from a loss, whatever it came as."""
+    if value is None:
         raise ValueError("the function must return the loss as a number: loss.item()")
-    return [float(value) for value in said], [p.detach().clone() for p in net.parameters()]
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _training_step(net, optimizer, x_0, schedule, generator):
@@ -388,6 +402,35 @@ def _step_with(zero=True, act=True, low=1, high=1, first=None, whole=False, targ
     return answer
 
 
+def _step_no_generator(net, optimizer, x_0, schedule, generator):
+    t, eps = torch.randint(1, schedule.T + 1, (len(x_0),)), torch.randn(x_0.shape)
+    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _step_paper(net, optimizer, x_0, schedule, generator):
+    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
+    eps = torch.randn(x_0.shape, generator=generator)
+    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().sum(1).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _step_uniform(net, optimizer, x_0, schedule, generator):
+    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
+    eps = torch.rand(x_0.shape, generator=generator)
+    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
 def _step_sum(net, optimizer, x_0, schedule, generator):
     t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
     eps = torch.randn(x_0.shape, generator=generator)
@@ -417,7 +460,7 @@ exercise(
     mistakes=[
         (_step_with(zero=False), "the gradients of all steps add up, because backward() adds to what is there: call optimizer.zero_grad() before it"),
         (_step_with(act=False), "the weights never change: after loss.backward() comes optimizer.step(), and zero_grad() must not stand between them"),
-        (_step_with(low=0, high=0), "t runs from 0 to T - 1 here; t = 0 is clean data, with no noise to guess, and T never comes: use randint(1, schedule.T + 1, ...)"),
+        (_step_with(low=0, high=0), "t = 0 is drawn here, and that is clean data with no noise to guess: use randint(1, schedule.T + 1, ...)"),
         (_step_with(high=0), "t = T is never drawn: randint leaves its upper end out, so it must be schedule.T + 1"),
         (_step_with(whole=True), "all points of the batch got the same t; draw one for each, (len(x_0),)"),
         (_step_with(first="eps"), "the right idea, but eps was drawn before t: the check draws t first, so draw in that order"),
@@ -425,6 +468,9 @@ exercise(
          "the target is another draw of noise than the one in x_t: nobody can guess that, and the loss will stay at 1"),
         (_step_with(target=lambda x_0, eps, g: x_0), "the network is compared with x_0; it is the noise eps that it should guess"),
         (_step_with(say=lambda loss: None), "the function must return the loss as a number: loss.item()"),
+        (_step_no_generator, "torch's own generator was used: pass generator=generator to randint and to randn, or nobody can repeat the training"),
+        (_step_paper, "the squares are summed over the coordinates, as in the paper; the course's loss is the mean over them too, so that guessing nothing scores 1"),
+        (_step_uniform, "the noise is uniform (rand); it must be Gaussian: randn"),
         (_step_sum, "the squares are summed; take their mean, so that the loss does not depend on the size of the batch"),
         (_step_clean, "the network was shown the clean x_0; it must see x_t = q_sample(x_0, t, eps, schedule)")])
 
@@ -464,6 +510,10 @@ def _floor_own_noise(oracle, x_0, eps, ts, schedule):
     return _floor_by_t(oracle, x_0, torch.randn_like(eps), ts, schedule)
 
 
+def _floor_shown_clean(oracle, x_0, eps, ts, schedule):
+    return _floor_by_t(lambda x_t, t: oracle(x_0, t), x_0, eps, ts, schedule)
+
+
 def _floor_cases():
     schedule = linear_schedule(20, 0.01, 0.4)
     oracle, g = pinwheel(schedule), torch.Generator().manual_seed(8)
@@ -485,6 +535,10 @@ exercise(
          "this sums over the coordinates; the course's loss is the mean over them too, so that guessing nothing scores 1"),
         (_floors_with(lambda x_0, x_t, eps, guess, ab: eps - _best(x_t, guess, ab), mean=lambda e: e.abs().mean()), "the loss is the mean of squares, not of absolute values"),
         (_floors_with(lambda x_0, x_t, eps, guess, ab: _best(x_t, guess, ab)), "this is the size of the best guess, not its error: subtract it from eps before squaring"),
+        (_floors_with(lambda x_0, x_t, eps, guess, ab: eps - (x_t - ab.sqrt() * guess) / (1 - ab)), "a variance for a coefficient: the division is by sqrt(1 - alpha_bar_t)"),
+        (_floors_with(lambda x_0, x_t, eps, guess, ab: eps - (x_t - ab * guess) / (1 - ab).sqrt()), "a variance for a coefficient: the guess of x_0 enters with sqrt(alpha_bar_t)"),
+        (_floors_with(lambda x_0, x_t, eps, guess, ab: eps - _best(x_t, guess, ab), mean=lambda e: e.square().mean().sqrt()), "the root is taken; the loss is the mean square itself"),
+        (_floor_shown_clean, "the oracle was shown the clean x_0; it must see x_t"),
         (_floors_with(lambda x_0, x_t, eps, guess, ab: eps - _best(x_t, guess, ab), early=1), "off by one: the oracle was asked about t - 1, but x_t has the noise of t"),
         (_floor_one_number, "one number for all t; return one for each t in ts"),
         (_floor_own_noise, "this draws noise of its own; use the eps that you were given, or losses on it cannot be compared")])
@@ -493,8 +547,14 @@ exercise(
 def _overfit_probe(fn):
     data, net, g = _Data(), _small_net(), torch.Generator().manual_seed(6)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    said = list(fn(net, optimizer, data.x_0[:16], data.schedule, g, 6))
-    return [float(value) for value in said]
+    before = torch.get_rng_state()
+    said = fn(net, optimizer, data.x_0[:16], data.schedule, g, 6)
+    if said is None:
+        return "nothing"
+    if not isinstance(said, (list, tuple)):
+        return "not a list"
+    own = not torch.equal(before, torch.get_rng_state())
+    return "torch's own generator was used" if own else [_number(value) for value in said]
 
 
 def _overfit(net, optimizer, x_0, schedule, generator, steps):
@@ -533,6 +593,23 @@ def _overfit_with(fresh=(), zero=True, act=True, whole=False, last=False, extra=
     return answer
 
 
+def _overfit_no_generator(net, optimizer, x_0, schedule, generator, steps):
+    return _overfit(net, optimizer, x_0, schedule, torch.default_generator, steps)
+
+
+def _overfit_eps_first(net, optimizer, x_0, schedule, generator, steps):
+    eps = torch.randn(x_0.shape, generator=generator)
+    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
+    losses = []
+    for _ in range(steps):
+        loss = simple_loss(net, x_0, t, eps, schedule)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
 exercise(
     "overfit", _overfit, probe=_overfit_probe, in_place=True,
     hints=["It is the training step, repeated, on a batch that never changes. What must be drawn before the loop, and not in it?",
@@ -545,4 +622,8 @@ exercise(
         (_overfit_with(zero=False), "the gradients of all steps add up: call optimizer.zero_grad() before loss.backward()"),
         (_overfit_with(act=False), "the loss is the same in every step, so the weights never change: optimizer.step() after loss.backward()"),
         (_overfit_with(whole=True), "all points got the same t; draw one for each, so that the test covers every noise level"),
+        (_overfit_no_generator, "torch's own generator was used: pass generator=generator to randint and to randn"),
+        (_overfit_eps_first, "the right idea, but eps was drawn before t: the check draws t first, so draw in that order"),
+        (lambda *args: _overfit(*args)[-1], "this returns one number; return the list of all losses"),
+        (lambda *args: None, "nothing came back: is the last line a return?"),
         (_overfit_with(last=True), "this returns the last loss alone; return the list of all of them")])
