@@ -343,7 +343,7 @@ exercise(
         (_linear_log_of_mean, "this is the logarithm of the mean of p(x | z) over z; the bound has the mean of the logarithm"),
         (_linear_no_w, "the factor w is missing: p(x | z) is centred on w z"),
         (_linear_sum_kl, "this KL adds up all x; there is one latent number for each x, so one KL for each"),
-        (_linear_half, "the variance of w z is divided by 2 noise_var, like the square of the mean; here the 2 is missing for it"),
+        (_linear_half, "the variance of w z is divided by 2 noise_var, like the square of x - w * mean; here the 2 is missing for it"),
         (_linear_minus_w, "the variance of w z is w^2 * var, not w * var: a factor counts squared"),
         (_linear_no_constant, "the constant -0.5 ln(2 pi noise_var) is missing, so the bound may lie above ln p(x)"),
         (lambda *args: -_linear_vae(*args), "this is the negative ELBO; asked for is the ELBO itself"),

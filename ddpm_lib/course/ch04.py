@@ -150,7 +150,7 @@ exercise(
         (_square_no_division, "the mean is B / A; this returns B"),
         (_square_add, "the variances u / c^2 and w were added; when two Gaussians in the same x are multiplied, it is their inverses that add"),
         (_square_sign, "m enters with the wrong sign: -2 B x collects -2 c y x / u and -2 m x / w, so both are added"),
-        (_square_swapped, "u and w changed places: u is the variance of y, w that of x")])
+        (_square_swapped, "u and w changed places: u is the variance of the noise in y, w that of x before y is known")])
 
 
 def _eps_cases():
