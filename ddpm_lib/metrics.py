@@ -81,10 +81,12 @@ def energy_distance(a: Tensor, b: Tensor, directions: int = 32, generator: torch
     a: (N, D), b: (M, D). 0 only for equal distributions, but never for two draws of one: then it is (1/N + 1/M) E|X - X'|
     on average. The mean over directions u of the same distance of the numbers u.x, times a constant of D, is equal to it
     and takes no N x M table. In one dimension one direction is enough, in two they are spread evenly; for D > 2 they are
-    drawn from `generator`. Raises ValueError if the shapes do not fit.
+    drawn from `generator`. Raises ValueError if the shapes do not fit or a number is not finite.
     """
     if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
         raise ValueError(f"two sets of points (N, D) and (M, D) are needed, got {tuple(a.shape)} and {tuple(b.shape)}")
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise ValueError("the points must be finite numbers, got NaN or infinity: look for them before measuring a distance")
     D = a.shape[1]
     if D > 2 and generator is None:
         raise ValueError(f"in {D} dimensions the directions are random: give a generator")

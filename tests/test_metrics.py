@@ -130,3 +130,8 @@ def test_the_floor_of_the_energy_distance():
 def test_energy_distance_bad_input(a, b, sentence):
     with pytest.raises(ValueError, match=sentence):
         energy_distance(torch.zeros(a), torch.zeros(b))
+
+
+def test_energy_distance_of_points_with_nan():
+    with pytest.raises(ValueError, match="must be finite numbers, got NaN"):
+        energy_distance(torch.tensor([[0.0], [math.nan]]), torch.zeros(3, 1))
