@@ -402,53 +402,28 @@ def _step_with(zero=True, act=True, low=1, high=1, first=None, whole=False, targ
     return answer
 
 
-def _step_no_generator(net, optimizer, x_0, schedule, generator):
-    t, eps = torch.randint(1, schedule.T + 1, (len(x_0),)), torch.randn(x_0.shape)
-    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+def _one_step(compute):
+    """A training step on another loss: compute(net, x_0, schedule, generator) -> scalar."""
+    def answer(net, optimizer, x_0, schedule, generator):
+        loss = compute(net, x_0, schedule, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+    return answer
 
 
-def _step_paper(net, optimizer, x_0, schedule, generator):
+def _residual(net, x_0, schedule, generator, noise=torch.randn, clean=False):
     t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
-    eps = torch.randn(x_0.shape, generator=generator)
-    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().sum(1).mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+    eps = noise(x_0.shape, generator=generator)
+    return net(x_0 if clean else q_sample(x_0, t, eps, schedule), t) - eps
 
 
-def _step_uniform(net, optimizer, x_0, schedule, generator):
-    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
-    eps = torch.rand(x_0.shape, generator=generator)
-    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _step_sum(net, optimizer, x_0, schedule, generator):
-    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
-    eps = torch.randn(x_0.shape, generator=generator)
-    loss = (net(q_sample(x_0, t, eps, schedule), t) - eps).square().sum()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def _step_clean(net, optimizer, x_0, schedule, generator):
-    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
-    eps = torch.randn(x_0.shape, generator=generator)
-    loss = (net(x_0, t) - eps).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+_step_no_generator = _one_step(lambda net, x_0, schedule, g: _residual(net, x_0, schedule, torch.default_generator).square().mean())
+_step_paper = _one_step(lambda *args: _residual(*args).square().sum(1).mean())
+_step_uniform = _one_step(lambda *args: _residual(*args, noise=torch.rand).square().mean())
+_step_sum = _one_step(lambda *args: _residual(*args).square().sum())
+_step_clean = _one_step(lambda *args: _residual(*args, clean=True).square().mean())
 
 
 exercise(
@@ -570,13 +545,14 @@ def _overfit(net, optimizer, x_0, schedule, generator, steps):
     return losses
 
 
-def _overfit_with(fresh=(), zero=True, act=True, whole=False, last=False, extra=False):
+def _overfit_with(fresh=(), zero=True, act=True, whole=False, last=False, eps_first=False):
     """overfit with one thing changed; fresh: what is drawn anew in every step."""
     def answer(net, optimizer, x_0, schedule, generator, steps):
         def new_t():
             return torch.randint(1, schedule.T + 1, (1 if whole else len(x_0),), generator=generator).expand(len(x_0))
 
-        t, eps, losses = new_t(), torch.randn(x_0.shape, generator=generator), []
+        eps = torch.randn(x_0.shape, generator=generator) if eps_first else None
+        t, eps, losses = new_t(), torch.randn(x_0.shape, generator=generator) if eps is None else eps, []
         for k in range(steps):
             if k and "t" in fresh:
                 t = new_t()
@@ -597,19 +573,6 @@ def _overfit_no_generator(net, optimizer, x_0, schedule, generator, steps):
     return _overfit(net, optimizer, x_0, schedule, torch.default_generator, steps)
 
 
-def _overfit_eps_first(net, optimizer, x_0, schedule, generator, steps):
-    eps = torch.randn(x_0.shape, generator=generator)
-    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
-    losses = []
-    for _ in range(steps):
-        loss = simple_loss(net, x_0, t, eps, schedule)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
 exercise(
     "overfit", _overfit, probe=_overfit_probe, in_place=True,
     hints=["It is the training step, repeated, on a batch that never changes. What must be drawn before the loop, and not in it?",
@@ -623,7 +586,7 @@ exercise(
         (_overfit_with(act=False), "the loss is the same in every step, so the weights never change: optimizer.step() after loss.backward()"),
         (_overfit_with(whole=True), "all points got the same t; draw one for each, so that the test covers every noise level"),
         (_overfit_no_generator, "torch's own generator was used: pass generator=generator to randint and to randn"),
-        (_overfit_eps_first, "the right idea, but eps was drawn before t: the check draws t first, so draw in that order"),
+        (_overfit_with(eps_first=True), "the right idea, but eps was drawn before t: the check draws t first, so draw in that order"),
         (lambda *args: _overfit(*args)[-1], "this returns one number; return the list of all losses"),
         (lambda *args: None, "nothing came back: is the last line a return?"),
         (_overfit_with(last=True), "this returns the last loss alone; return the list of all of them")])
