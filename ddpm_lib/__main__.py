@@ -1,4 +1,4 @@
-"""The course's code from a shell: `python -m ddpm_lib train | sample | info` (see each one's --help)."""
+"""The course's code from a shell: `python -m ddpm_lib train | sample | info | import-diffusers` (see each one's --help)."""
 import argparse
 import sys
 import time
@@ -10,7 +10,7 @@ from . import data, weights
 from .ddpm import clipped, denoiser, sample_ddpm, simple_loss
 from .schedules import SCHEDULES
 from .train import EMA, load_run, save_run, train, warmup_cosine
-from .unet import UNet
+from .unet import UNet, from_diffusers
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,9 +44,17 @@ def main(argv: list[str] | None = None) -> int:
     add = commands.add_parser("info", help="what a weights file holds: architecture, training, measured scores")
     add.add_argument("weights", nargs="?", default="digits")
 
+    add = commands.add_parser("import-diffusers", help="make a weights file of a diffusers UNet2DModel, such as google/ddpm-cifar10-32")
+    add.add_argument("file", type=Path, help="its diffusion_pytorch_model.safetensors")
+    add.add_argument("--size", type=int, default=32, help="height and width of its pictures (default: 32)")
+    add.add_argument("--heads", type=int, default=1, help="heads of its attention (default: 1)")
+    add.add_argument("--groups", type=int, default=32, help="groups of its normalisation (default: 32)")
+    add.add_argument("--out", type=Path, default=Path("imported.safetensors"))
+
     options = parser.parse_args(argv)
+    run = {"train": train_command, "sample": sample_command, "info": info_command, "import-diffusers": import_command}
     try:
-        {"train": train_command, "sample": sample_command, "info": info_command}[options.command](options)
+        run[options.command](options)
     except (ValueError, OSError) as error:
         print(f"ddpm_lib: {error}", file=sys.stderr)
         return 2
@@ -112,6 +120,15 @@ def sample_command(options: argparse.Namespace) -> None:
 
     image_grid(x_t, columns=round(options.n ** 0.5)).savefig(options.out, dpi=150)
     print(f"{options.out}: {options.n} pictures")
+
+
+def import_command(options: argparse.Namespace) -> None:
+    """Turn the weights of a diffusers UNet2DModel, trained with the linear schedule of 1000 steps, into a file of ours."""
+    tensors, _ = weights.read_any(options.file)
+    net = from_diffusers(tensors, options.heads, options.groups)
+    card = {"source": options.file.name, "schedule": {"name": "linear", "T": 1000}, "shape": [net.channels, options.size, options.size]}
+    weights.save(options.out, net, card)
+    print(f"{options.out}: a UNet with {sum(p.numel() for p in net.parameters()):,} parameters, {net.config}")
 
 
 def info_command(options: argparse.Namespace) -> None:

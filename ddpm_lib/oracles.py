@@ -1,13 +1,14 @@
 """Denoisers that are exact, because the distribution of the data is known: to check samplers and to judge networks (chapter 03).
 
 An oracle is a Denoiser, a function (x_t, t) -> E[x_0 | x_t], the best guess of the clean data in mean square.
-It knows the schedule: x_t = a x_0 + s eps with a = sqrt(alpha_bar_t), s = sqrt(1 - alpha_bar_t). Computed in float64.
+It knows the path: x_t = a x_0 + s eps, for a schedule a = sqrt(alpha_bar_t), s = sqrt(1 - alpha_bar_t). Computed in float64.
 """
 import math
 
 import torch
 from torch import Tensor
 
+from .paths import Path, ddpm_path
 from .schedules import Schedule
 
 
@@ -18,9 +19,9 @@ class GaussianMixture:
     Noised, component k is N(a m_k, a^2 S_k + s^2 I). Raises ValueError, naming the component, if the numbers describe no mixture.
     """
 
-    def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor, schedule: Schedule):
+    def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor, schedule: Schedule | Path):
         self.weights, self.means, self.covariances = weights.double(), means.double(), covariances.double()
-        self.schedule = schedule
+        self.schedule, self.path = schedule, _path(schedule)
         _check_mixture(self.weights, self.means, self.covariances)
         self.weights = self.weights / self.weights.sum()                   # float32 weights sum to 1 only up to rounding
         self.variances, self.axes = torch.linalg.eigh(self.covariances)    # S_k = U diag(v) U^T: (K, D), (K, D, D)
@@ -54,7 +55,7 @@ class GaussianMixture:
         """ln(w_k N(x_t; ...)), (B, K); (a^2 S_k + s^2 I)^-1 (x_t - a m_k), (B, K, D); a, (B, 1)."""
         if x_t.dim() != 2 or x_t.shape[1] != self.means.shape[1]:
             raise ValueError(f"x_t must have shape (B, {self.means.shape[1]}) like the means, got {tuple(x_t.shape)}")
-        a, s = _signal_and_noise(self.schedule, t, x_t)
+        a, s = _signal_and_noise(self.path, t, x_t)
         along = torch.einsum("bkd,kde->bke", x_t.double()[:, None] - a[..., None] * self.means, self.axes)
         variance = a[..., None].square() * self.variances + s[..., None].square()   # (B, K, D), along the axes of S_k
         log_parts = self.weights.log() - 0.5 * (along.square() / variance + (2 * math.pi * variance).log()).sum(-1)
@@ -69,19 +70,19 @@ class FiniteDataset:
     computed at once; larger batches go in pieces. Raises ValueError if the set is empty or holds NaN or infinity.
     """
 
-    def __init__(self, x_0: Tensor, schedule: Schedule, limit: int = 2 ** 21):
+    def __init__(self, x_0: Tensor, schedule: Schedule | Path, limit: int = 2 ** 21):
         if x_0.dim() < 2 or len(x_0) == 0:
             raise ValueError(f"a data set must have shape (N, *D) with N > 0, got {tuple(x_0.shape)}")
         if not torch.isfinite(x_0).all():
             bad = int((~torch.isfinite(x_0)).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"the data set must hold finite numbers, but element {bad} has NaN or infinity: remove it")
-        self.x_0, self.schedule, self.limit = x_0.double(), schedule, limit
+        self.x_0, self.path, self.limit = x_0.double(), _path(schedule), limit
 
     def weights(self, x_t: Tensor, t: Tensor) -> Tensor:
         """P(x_0 is element i | x_t), (B, N) float64."""
         if x_t.shape[1:] != self.x_0.shape[1:]:
             raise ValueError(f"x_t must have shape (B, *{tuple(self.x_0.shape[1:])}) like the data, got {tuple(x_t.shape)}")
-        a, s = _signal_and_noise(self.schedule, t, x_t)
+        a, s = _signal_and_noise(self.path, t, x_t)
         away = torch.cdist(x_t.double().flatten(1) / a, self.x_0.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
         return (-(a * away).square() / (2 * s.square())).softmax(1)
 
@@ -92,15 +93,16 @@ class FiniteDataset:
         return torch.cat(guesses).view(x_t.shape).to(x_t.dtype)
 
 
-def _signal_and_noise(schedule, t, x_t):
+def _path(schedule):
+    return schedule if isinstance(schedule, Path) else ddpm_path(schedule)
+
+
+def _signal_and_noise(path, t, x_t):
     """a and s for each element, (B, 1) float64."""
-    if not isinstance(t, Tensor) or t.dtype != torch.int64 or t.shape != x_t.shape[:1]:
-        got = f"{t.dtype} of {tuple(t.shape)}" if isinstance(t, Tensor) else repr(t)
-        raise ValueError(f"t must be an int64 tensor of shape ({len(x_t)},), one step per element, got {got}")
-    if len(t) and not 0 <= t.min() <= t.max() <= schedule.T:
-        raise ValueError(f"t must be in 0..{schedule.T}, got {t.min() if t.min() < 0 else t.max()}")
-    alpha_bar = schedule.alpha_bar[t][:, None]
-    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    if not isinstance(t, Tensor) or t.shape != x_t.shape[:1]:
+        got = f"the shape {tuple(t.shape)}" if isinstance(t, Tensor) else repr(t)
+        raise ValueError(f"t must be a tensor of shape ({len(x_t)},), one time per element, got {got}")
+    return path.signal(t)[:, None], path.noise(t)[:, None]
 
 
 def _check_mixture(weights, means, covariances):

@@ -1,4 +1,7 @@
 """The U-Net that predicts the noise in a picture (chapter 06): the network of Ho et al. 2020, appendix B, with its sizes free."""
+import math
+import re
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -155,6 +158,59 @@ class UNet(nn.Module):
                              f"got {tuple(x.shape)}")
         if t.shape != x.shape[:1]:
             raise ValueError(f"t must have shape ({len(x)},), one step per picture, got {tuple(t.shape)}")
+
+
+THEIRS = [(r"^first\.", "conv_in."), (r"^last\.", "conv_out."), (r"^norm\.", "conv_norm_out."), (r"^time\.0", "time_embedding.linear_1"),
+          (r"^time\.2", "time_embedding.linear_2"), (r"^middle\.1", "mid_block.attentions.0"), (r"^middle\.0", "mid_block.resnets.0"),
+          (r"^middle\.2", "mid_block.resnets.1"), (r"^(down|up)\.(\d+)\.blocks", r"\1_blocks.\2.resnets"),
+          (r"^(down|up)\.(\d+)\.(attentions|resize)", r"\1_blocks.\2.\3"), (r"^(down|up)(_blocks\.\d+)\.resize", r"\1\2.\1samplers.0"),
+          (r"(attentions\.\d+)\.norm\.", r"\1.group_norm."), (r"(attentions\.\d+)\.out\.", r"\1.to_out.0."),
+          (r"(resnets\.\d+)\.time\.", r"\1.time_emb_proj."), (r"(resnets\.\d+)\.shortcut\.", r"\1.conv_shortcut.")]
+OLDER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+
+
+def from_diffusers(tensors: dict[str, Tensor], heads: int = 1, groups: int = 32) -> UNet:
+    """Our network with the weights of a diffusers UNet2DModel: net(x, t) is theirs at t - 1, because they count t from 0.
+
+    tensors: its state dict, with the newer or the older names of attention; it must have been made with freq_shift = 1 and
+    flip_sin_to_cos = False, like the checkpoints of Ho et al. heads, groups: what shapes do not tell.
+    Raises ValueError, naming a tensor, if something is missing or left over.
+    """
+    for old, new in OLDER.items():
+        tensors = {name.replace(old, new): value for name, value in tensors.items()}
+    try:
+        levels = range(1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("down_blocks.")))
+        sizes = dict(channels=tensors["conv_in.weight"].shape[1], widths=tuple(len(tensors[f"down_blocks.{i}.resnets.0.conv1.weight"]) for i in levels),
+                     blocks=len({name.split(".")[3] for name in tensors if name.startswith("down_blocks.0.resnets.")}),
+                     attention_at=tuple(i for i in levels if f"down_blocks.{i}.attentions.0.group_norm.weight" in tensors))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"these are not the weights of a UNet2DModel of diffusers: there is no {error}") from error
+    net, ours, used = UNet(**sizes, heads=heads, groups=groups), {}, set()
+    for name, own in net.state_dict().items():
+        their = name
+        for pattern, new in THEIRS:
+            their = re.sub(pattern, new, their)
+        parts = [their.replace(".qkv.", f".to_{part}.") for part in "qkv"] if ".qkv." in their else [their]
+        if absent := [part for part in parts if part not in tensors]:
+            raise ValueError(f"these weights are for another architecture: they lack {absent[0]!r}")
+        value, used = torch.cat([tensors[part] for part in parts]), used | set(parts)
+        if value.numel() != own.numel():
+            raise ValueError(f"these weights are for another architecture: {their!r} has shape {tuple(value.shape)}, needed is {tuple(own.shape)}")
+        ours[name] = value.view(own.shape)
+    if left := sorted(tensors.keys() - used):
+        raise ValueError(f"these weights are for another architecture: {left[0]!r} has no place in it ({len(left)} such)")
+    ours["time.0.weight"] = _one_step_later(ours["time.0.weight"])
+    net.load_state_dict(ours)
+    return net.eval()
+
+
+def _one_step_later(weight):
+    """Weights on the embedding of t that do what `weight` does on the embedding of t - 1: each pair (sin, cos) is turned back by its speed."""
+    half = weight.shape[1] // 2
+    speed = torch.exp(-math.log(10_000) / (half - 1) * torch.arange(half, dtype=torch.float64))
+    of_sin, of_cos = weight.double().split(half, dim=1)
+    turned = [of_sin * speed.cos() + of_cos * speed.sin(), of_cos * speed.cos() - of_sin * speed.sin()]
+    return torch.cat(turned, dim=1).to(weight)
 
 
 def _norm(channels, groups):

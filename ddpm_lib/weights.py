@@ -63,14 +63,19 @@ def compare(net: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
                              f"this network needs {tuple(value.shape)}")
 
 
-def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """All tensors of a file and its header; ValueError in one sentence if it is broken or was not written here."""
+def read_any(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of any safetensors file; ValueError in one sentence if it is broken."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a whole safetensors file; get it again or make it anew ({error})") from error
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """All tensors of a file and its header; ValueError in one sentence if it is broken or was not written here."""
+    tensors, metadata = read_any(path)
+    header = metadata.get(KEY)
     if header is None:
         raise ValueError(f"{path} was not written by ddpm_lib: it does not say which network it belongs to")
     return tensors, json.loads(header)
