@@ -125,6 +125,7 @@ def test_fifty_steps_of_ddim(net, dtype, tolerance):
     net.double()
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")   # of diffusers
 def test_twenty_steps_of_dpm_solver(net):
     """DPM-Solver++(2M); diffusers keeps its noise levels in float32, so 1e-5 of the largest value."""
     scheduler = diffusers.DPMSolverMultistepScheduler(**SETTINGS, algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint",
