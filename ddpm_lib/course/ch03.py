@@ -243,6 +243,16 @@ def _mean_of(x_t, x_0_hat, t, schedule):
     return q_posterior(x_0_hat, x_t, torch.full((len(x_t),), t), schedule)[0]
 
 
+def _with_index(root=1, beta_in=0, alpha_in=0, keep=1, noise=0, below=0, power=0.5):
+    """The step with each index moved back by so much; root=1 and keep=1 are right, everything else is right at 0."""
+    def step(x_t, x_0_hat, t, z, schedule):
+        beta, alpha, alpha_bar = schedule.beta, schedule.alpha, schedule.alpha_bar
+        from_x_0 = alpha_bar[t - root] ** power * beta[t - beta_in] / (1 - alpha_bar[t - below])
+        from_x_t = alpha[t - alpha_in].sqrt() * (1 - alpha_bar[t - keep]) / (1 - alpha_bar[t - below])
+        return from_x_0 * x_0_hat + from_x_t * x_t + beta[t - noise].sqrt() * z * (t > 1)
+    return step
+
+
 def _step_no_root(x_t, x_0_hat, t, z, schedule):
     return _mean_of(x_t, x_0_hat, t, schedule) + (schedule.beta[t] * z if t > 1 else 0)
 
@@ -283,14 +293,6 @@ def _step_alpha_bar(x_t, x_0_hat, t, z, schedule):
     return _mean_of(x_t, x_0_hat, t, schedule) + ((1 - schedule.alpha_bar[t]).sqrt() * z if t > 1 else 0)
 
 
-def _step_planted(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0)
-
-
-def _step_alpha_bar_no_root(x_t, x_0_hat, t, z, schedule):
-    return _mended_no_root(x_t, x_0_hat, t, z, schedule)
-
-
 def _step_own_noise(x_t, x_0_hat, t, z, schedule):
     return _ancestral_step(x_t, x_0_hat, t, torch.randn_like(z), schedule)
 
@@ -305,8 +307,8 @@ exercise(
         (_step_noise_at_1, "noise was added at t = 1 too; its result is the sample, and nobody will take that noise away"),
         (_step_beta_before, "off by one: this uses beta_{t-1}; the step from t to t - 1 undoes the noise of step t, so use beta[t]"),
         (_step_swapped, "x_0_hat and x_t changed places: in Eq. 3.10 the first factor belongs to x_0, and q_posterior wants the clean guess first"),
-        (_step_planted, "the factor of x_0 has sqrt(alpha_bar_t); it is sqrt(alpha_bar_{t-1}), what is left of the signal where the step arrives"),
-        (_step_alpha_bar_no_root, "the factor of x_0 has alpha_bar_{t-1} without its square root"),
+        (_with_index(root=0), "the factor of x_0 has sqrt(alpha_bar_t); it is sqrt(alpha_bar_{t-1}), what is left of the signal where the step arrives"),
+        (_with_index(power=1), "the factor of x_0 has alpha_bar_{t-1} without its square root"),
         (_step_own_noise, "this draws noise of its own; use the z that you were given"),
         (_step_no_noise, "the fresh noise is missing: without it the points run together, in the chapter's clouds into one place"),
         (_step_beta_tilde, "this uses beta_tilde_t, the other choice of the paper; here beta_t is asked for"),
@@ -323,62 +325,16 @@ def _off_by_one(x_t, x_0_hat, t, z, schedule):
     return from_x_0 * x_0_hat + from_x_t * x_t + beta[t].sqrt() * z * (t > 1)
 
 
-def _step_with(x_t, x_0_hat, t, z, schedule, now=0, root=1, beta_in=0, alpha_in=0, keep=1, noise=0, below=0):
-    beta, alpha, alpha_bar = schedule.beta, schedule.alpha, schedule.alpha_bar
-    from_x_0 = alpha_bar[t - root].sqrt() * beta[t - beta_in] / (1 - alpha_bar[t - below])
-    from_x_t = alpha[t - alpha_in].sqrt() * (1 - alpha_bar[t - keep]) / (1 - alpha_bar[t - below])
-    return from_x_0 * x_0_hat + from_x_t * x_t + beta[t - noise].sqrt() * z * (t > 1)
-
-
-def _planted(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0)
-
-
-def _mended_twice(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=1, beta_in=1)
-
-
-def _mended_noise(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0, noise=1)
-
-
-def _mended_alpha(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0, alpha_in=1)
-
-
-def _mended_keep(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0, keep=0)
-
-
-def _mended_beta(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0, beta_in=1)
-
-
-def _mended_below(x_t, x_0_hat, t, z, schedule):
-    return _step_with(x_t, x_0_hat, t, z, schedule, root=0, below=1)
-
-
 def _mended_last_noise(x_t, x_0_hat, t, z, schedule):
-    return _mended_mean(x_t, x_0_hat, t, schedule) + schedule.beta[t].sqrt() * z
+    return _mean_of(x_t, x_0_hat, t, schedule) + schedule.beta[t].sqrt() * z
 
 
 def _mended_tilde(x_t, x_0_hat, t, z, schedule):
-    return _mended_mean(x_t, x_0_hat, t, schedule) + schedule.beta_tilde[t].sqrt() * z
+    return _mean_of(x_t, x_0_hat, t, schedule) + schedule.beta_tilde[t].sqrt() * z
 
 
 def _mended_silent(x_t, x_0_hat, t, z, schedule):
-    return _mended_mean(x_t, x_0_hat, t, schedule)
-
-
-def _mended_mean(x_t, x_0_hat, t, schedule):
     return _mean_of(x_t, x_0_hat, t, schedule)
-
-
-def _mended_no_root(x_t, x_0_hat, t, z, schedule):
-    beta, alpha, alpha_bar = schedule.beta, schedule.alpha, schedule.alpha_bar
-    from_x_0 = alpha_bar[t - 1] * beta[t] / (1 - alpha_bar[t])
-    from_x_t = alpha[t].sqrt() * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])
-    return from_x_0 * x_0_hat + from_x_t * x_t + beta[t].sqrt() * z * (t > 1)
 
 
 exercise(
@@ -387,17 +343,17 @@ exercise(
            "An invariant helps: at t = 1 the mean must be x_0_hat itself, because alpha_bar_0 = 1. Which factor breaks it?",
            "The factor of x_0_hat has sqrt(alpha_bar_{t-1}): how much of the signal is left at t - 1, where the step arrives."],
     mistakes=[
-        (_planted, "this is still the planted step: one of the six indices in the two factors is not that of Eq. 3.10"),
-        (_mended_twice, "the planted index is mended, but now the beta in the same factor is off by one: it is beta[t]"),
-        (_mended_noise, "the noise was right: the step from t to t - 1 has the variance beta[t]; look at the two factors"),
-        (_mended_alpha, "alpha[t] was right: it belongs to the step that is undone; look at the other factor"),
-        (_mended_keep, "1 - alpha_bar[t - 1] in the factor of x_t was right, and is now wrong too; look at the factor of x_0_hat"),
-        (_mended_beta, "beta[t] was right: it belongs to the step that is undone; look beside it"),
-        (_mended_below, "the denominator 1 - alpha_bar[t] was right in both factors; look at a numerator"),
+        (_with_index(root=0), "this is still the planted step: one of the six indices in the two factors is not that of Eq. 3.10"),
+        (_with_index(beta_in=1), "the planted index is mended, but now the beta in the same factor is off by one: it is beta[t]"),
+        (_with_index(root=0, noise=1), "the noise was right: the step from t to t - 1 has the variance beta[t]; look at the two factors"),
+        (_with_index(root=0, alpha_in=1), "alpha[t] was right: it belongs to the step that is undone; look at the other factor"),
+        (_with_index(root=0, keep=0), "1 - alpha_bar[t - 1] in the factor of x_t was right, and is now wrong too; look at the factor of x_0_hat"),
+        (_with_index(root=0, beta_in=1), "beta[t] was right: it belongs to the step that is undone; look beside it"),
+        (_with_index(root=0, below=1), "the denominator 1 - alpha_bar[t] was right in both factors; look at a numerator"),
         (_mended_last_noise, "the index is mended, but now noise is added at t = 1 too; keep the factor (t > 1)"),
         (_mended_tilde, "the mean is mended; the noise was right with beta[t], leave it as it was"),
         (_mended_silent, "the mean is mended, but the noise got lost: add beta[t].sqrt() * z * (t > 1)"),
-        (_mended_no_root, "the index is mended, but the square root of alpha_bar[t - 1] got lost")])
+        (_with_index(power=1), "the index is mended, but the square root of alpha_bar[t - 1] got lost")])
 
 
 def _softmax_cases():
