@@ -4,7 +4,8 @@ import time
 import torch
 
 from ddpm_lib import data, metrics, weights
-from ddpm_lib.ddpm import clipped, denoiser, sample_ddpm, simple_loss
+from ddpm_lib.ddpm import sample_ddpm, simple_loss
+from ddpm_lib.denoise import clipped, denoiser
 from ddpm_lib.schedules import cosine_schedule
 from ddpm_lib.train import EMA, train, warmup_cosine
 from ddpm_lib.unet import UNet

@@ -6,7 +6,8 @@ import peers
 import torch
 
 from ddpm_lib import data
-from ddpm_lib.ddpm import clipped, denoiser, p_sample, simple_loss
+from ddpm_lib.ddpm import p_sample, simple_loss
+from ddpm_lib.denoise import clipped, denoiser
 from ddpm_lib.schedules import linear_schedule
 from ddpm_lib.train import EMA, train
 from ddpm_lib.unet import UNet

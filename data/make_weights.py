@@ -1,12 +1,14 @@
 """Make the bundled weights and measure them: `make weights`, or
 
-    python data/make_weights.py
+    python data/make_weights.py                all of them
+    python data/make_weights.py mnist          only these (MNIST is downloaded, or read from DDPM_DATA)
 
-Trains the feature classifier and the digit network with the course's own code, draws 1,797 samples, and writes
+Trains the feature classifiers and the networks with the course's own code, draws samples, and writes
 data/weights/*.safetensors, each with a card of measured scores, and data/weights/README.md, the cards to read.
-A broken-off training goes on at the next call (runs/digits-bundled).
+A broken-off training goes on at the next call (runs/NAME-bundled).
 """
 import platform
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -15,44 +17,66 @@ import torch
 
 from ddpm_lib import data, metrics, weights
 from ddpm_lib.__main__ import main as ddpm_lib
-from ddpm_lib.ddpm import clipped, denoiser, sample_ddpm, simple_loss
+from ddpm_lib.ddpm import sample_ddpm, simple_loss
+from ddpm_lib.denoise import clipped, denoiser
+from ddpm_lib.samplers import dpmpp_2m, even_times
 from ddpm_lib.schedules import SCHEDULES
 from ddpm_lib.train import loss_by_t
 from ddpm_lib.unet import UNet
 
 FOLDER = Path(__file__).resolve().parent / "weights"
-RUN = Path(__file__).resolve().parents[1] / "runs" / "digits-bundled"
+RUNS = Path(__file__).resolve().parents[1] / "runs"
 COMMAND = "python data/make_weights.py"
+RECIPES = {"digits": "--steps 5000",
+           "mnist": "--steps 5000 --batch 64 --lr 1.5e-3 --decay 0.999 --widths 24 48 96 --attention-at 2 --schedule linear --T 1000"}
+SAMPLER, STEPS = dpmpp_2m, 20                                              # how the MNIST samples of the card are drawn
 
 
 def make_classifier(digits):
     """The network whose features the Frechet distance uses; its accuracy is measured on a fifth it has not seen."""
     order = torch.randperm(len(digits.x_0), generator=torch.Generator().manual_seed(0))
     known, unseen = order[359:], order[:359]
-    torch.manual_seed(0)
-    trial = metrics.train_classifier(digits.x_0[known], digits.labels[known], torch.Generator().manual_seed(0))
+    trial = classifier_of(digits.x_0[known], digits.labels[known])
     right = float((trial(digits.x_0[unseen]).argmax(1) == digits.labels[unseen]).double().mean())
-    torch.manual_seed(0)
-    net = metrics.train_classifier(digits.x_0, digits.labels, torch.Generator().manual_seed(0))
     scores = {"accuracy on 359 unseen digits (same training on the other 1,438)": round(right, 4)}
     card = {"what": "classifier of the digits, for features and confidence", "data": "digits", "command": COMMAND, "scores": scores}
-    weights.save(FOLDER / "digits_classifier.safetensors", net, card)
+    weights.save(FOLDER / "digits_classifier.safetensors", classifier_of(digits.x_0, digits.labels), card)
 
 
-def make_digits(steps=5000):
-    """Train the digit network as `python -m ddpm_lib train` does; keep the averaged weights in bfloat16."""
-    finished, begun, start = RUN / "weights.safetensors", (RUN / "run.safetensors").exists(), time.perf_counter()
+def make_mnist_classifier(train, test):
+    """The same for MNIST, and the moments of its features on the test set, so that nobody needs the pictures to measure."""
+    net, command = classifier_of(train.x_0, train.labels, steps=2000), f"{COMMAND} mnist"
+    with torch.no_grad():
+        right = torch.cat([net(x).argmax(1) for x in test.x_0.split(500)]) == test.labels
+    scores = {"accuracy on the 10,000 pictures of the test set": round(float(right.double().mean()), 4)}
+    card = {"what": "classifier of MNIST, for features and confidence", "data": "mnist", "command": command, "scores": scores}
+    weights.save(FOLDER / "mnist_classifier.safetensors", net, card)
+    found = metrics.moments(metrics.features(net, test.x_0))
+    card = {"what": "mean and covariance of mnist_classifier's features on the test set", "data": "mnist_test",
+            "command": command, "scores": {"pictures": len(test.x_0)}}
+    weights.write(FOLDER / "mnist_moments.safetensors", found._asdict(), {"class": "Moments", "config": {}, "card": card})
+
+
+def classifier_of(x_0, labels, steps=600):
+    torch.manual_seed(0)
+    return metrics.train_classifier(x_0, labels, torch.Generator().manual_seed(0), steps)
+
+
+def make_net(name):
+    """Train one network of RECIPES as `python -m ddpm_lib train` does; keep the averaged weights in bfloat16."""
+    run = RUNS / f"{name}-bundled"
+    finished, begun, start = run / "weights.safetensors", (run / "run.safetensors").exists(), time.perf_counter()
     trained = weights.load(finished, UNet)[1].get("trained") if finished.exists() else None
-    if ddpm_lib(["train", "--out", str(RUN), "--steps", str(steps)]):
+    if ddpm_lib(["train", "--data", name, "--out", str(run), *RECIPES[name].split()]):
         raise SystemExit(1)
     if trained is None:
         took = "in several sittings" if begun else f"{time.perf_counter() - start:.0f} s"
         trained = f"{took}, {torch.get_num_threads()} threads ({platform.machine()}), torch {torch.__version__.split('+')[0]}"
     net, card = weights.load(finished, UNet)
-    card |= {"what": "U-Net that predicts the noise in digits; averaged weights, stored in bfloat16",
-             "command": COMMAND, "trained": trained}
+    card |= {"what": f"U-Net that predicts the noise in {name}; averaged weights, stored in bfloat16",
+             "command": f"{COMMAND} {name}", "trained": trained}
     weights.save(finished, net, card)
-    weights.save(FOLDER / "digits.safetensors", net, card, torch.bfloat16)
+    weights.save(FOLDER / f"{name}.safetensors", net, card, torch.bfloat16)
 
 
 def measure(digits):
@@ -85,6 +109,38 @@ def measure(digits):
     weights.save(path, net, card, torch.bfloat16)
 
 
+def measure_mnist(train, test, n=10_000):
+    """Scores of the MNIST weights as shipped: n pictures in SAMPLER's few steps, and as many real ones beside them."""
+    path = FOLDER / "mnist.safetensors"
+    net, card = weights.load(path, UNet)
+    classifier, _ = weights.load("mnist_classifier", metrics.Classifier)
+    schedule = SCHEDULES[card["schedule"]["name"]](card["schedule"]["T"])
+    guess, generator, parts = clipped(denoiser(net, schedule)), torch.Generator().manual_seed(0), []
+    for size in [100] * (n // 100):
+        noise = torch.randn(size, *card["shape"], generator=generator)
+        for _, x, _ in SAMPLER(guess, noise, even_times(schedule, STEPS), schedule):
+            pass
+        parts.append(x)
+    x, order = torch.cat(parts), torch.randperm(len(train.x_0), generator=torch.Generator().manual_seed(0))[:n]
+    wanted, real = metrics.moments(metrics.features(classifier, test.x_0)), train.x_0[order]
+    near, near_test = (metrics.nearest_neighbours(part, train.x_0).distance for part in (x, test.x_0))
+    ts = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    losses = loss_by_t(net, partial(simple_loss, schedule=schedule), test.x_0[:1000], ts, torch.Generator().manual_seed(0))
+    card["scores"] = {
+        "samples": n,
+        "drawn by": f"{SAMPLER.__name__}, {STEPS} steps, guesses clipped",
+        "Frechet distance of the samples to the test set": round(metrics.frechet_distance(metrics.features(classifier, x), wanted), 2),
+        f"Frechet distance of {n:,} training pictures to the test set": round(metrics.frechet_distance(metrics.features(classifier, real), wanted), 2),
+        "share classified with confidence above 0.9": round(metrics.confident_share(classifier, x), 4),
+        "the same share for the test set": round(metrics.confident_share(classifier, test.x_0), 4),
+        "median distance of a sample to its nearest training picture": round(float(near.median()), 3),
+        "the same for a test picture": round(float(near_test.median()), 3),
+        "share of the samples nearer to a training picture than all but 1 % of the test pictures":
+            round(float((near < near_test.quantile(0.01)).double().mean()), 4),
+        "loss by t on 1,000 test pictures": {str(t): round(float(v), 4) for t, v in zip(ts, losses, strict=True)}}
+    weights.save(path, net, card, torch.bfloat16)
+
+
 def plain(value):
     """A value of a card as words: lists and dicts without Python's brackets."""
     if isinstance(value, dict):
@@ -96,10 +152,11 @@ def readme():
     """The text of data/weights/README.md: every card, as the files have it."""
     lines = ["# Bundled weights", "", f"Made and measured by `{COMMAND}` (or `make weights`); this page too. `python -m ddpm_lib info NAME` "
              "reads a card from its file.", "", "Frechet distances are squared, and depend on the number of pictures: small sets "
-             "seem farther apart. The samples are 1,797 against the 1,797 pictures, the halves 898 against 899.", ""]
+             "seem farther apart. For digits the samples are 1,797 against the 1,797 pictures, the halves 898 against 899; for MNIST "
+             "there are 10,000 on every side.", ""]
     for path in sorted(FOLDER.glob("*.safetensors")):
         tensors, header = weights.read(path)
-        lines += [f"## {path.stem}", "", f"{header['class']}, {sum(v.numel() for v in tensors.values()):,} parameters, "
+        lines += [f"## {path.stem}", "", f"{header['class']}, {sum(v.numel() for v in tensors.values()):,} numbers, "
                   f"{path.stat().st_size / 1e6:.2f} MB.", "", "| | |", "|---|---|"]
         card = dict(header["card"])
         scores = card.pop("scores")
@@ -107,14 +164,22 @@ def readme():
     return "\n".join(lines)
 
 
-def main():
-    digits = data.load("digits")
-    make_classifier(digits)
-    make_digits()
-    measure(digits)
+def main(names):
+    if unknown := set(names) - RECIPES.keys():
+        raise SystemExit(f"there are no weights {min(unknown)!r} to make: choose among {', '.join(RECIPES)}")
+    if "digits" in names:
+        digits = data.load("digits")
+        make_classifier(digits)
+        make_net("digits")
+        measure(digits)
+    if "mnist" in names:
+        train, test = data.load("mnist"), data.load("mnist_test")
+        make_mnist_classifier(train, test)
+        make_net("mnist")
+        measure_mnist(train, test)
     (FOLDER / "README.md").write_text(readme(), encoding="utf-8", newline="\n")
     print(readme())
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or list(RECIPES))

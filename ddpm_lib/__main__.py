@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from . import data, weights
-from .ddpm import clipped, denoiser, sample_ddpm, simple_loss
+from . import data, samplers, weights
+from .ddpm import simple_loss
+from .denoise import clipped, denoiser
 from .schedules import SCHEDULES
 from .train import EMA, load_run, save_run, train, warmup_cosine
 from .unet import UNet, from_diffusers
@@ -39,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     add.add_argument("weights", nargs="?", default="digits", help="a weights file, or a bundled name (default: digits)")
     add.add_argument("--n", type=int, default=64)
     add.add_argument("--seed", type=int, default=0)
+    add.add_argument("--sampler", choices=("ddpm", "ddim", "heun", "dpmpp_2m"), default="ddim", help="(default: ddim)")
+    add.add_argument("--steps", type=int, help="steps of the sampler, 1..T (default: 50, or T if that is less)")
+    add.add_argument("--eta", type=float, default=0.0, help="fresh noise in ddim: 0 none, 1 as much as ddpm with beta_tilde")
     add.add_argument("--out", type=Path, default=Path("samples.png"))
 
     add = commands.add_parser("info", help="what a weights file holds: architecture, training, measured scores")
@@ -108,17 +112,24 @@ def _train_and_save(options, x_0, schedule, run, step):
 
 
 def sample_command(options: argparse.Namespace) -> None:
-    """Draw options.n pictures by ancestral sampling and save them as one picture."""
+    """Draw options.n pictures and save them as one picture."""
+    if options.n < 1:
+        raise ValueError(f"n, the number of pictures, must be at least 1, got {options.n}")
+    if options.eta and options.sampler != "ddim":
+        raise ValueError(f"eta belongs to ddim, not to {options.sampler}: leave one of them out")
     net, card = weights.load(options.weights, UNet)
     schedule = SCHEDULES[card["schedule"]["name"]](card["schedule"]["T"])
     generator = torch.Generator().manual_seed(options.seed)
-    guess, shape = clipped(denoiser(net, schedule)), (options.n, *card["shape"])
-    for t, x_t, _ in sample_ddpm(guess, shape, schedule, generator, variance=schedule.beta_tilde):
-        if t % 100 == 0:
-            print(f"t = {t}", flush=True)
+    x = torch.randn(options.n, *card["shape"], generator=generator)
+    more = {"ddpm": dict(generator=generator), "ddim": dict(eta=options.eta, generator=generator)}.get(options.sampler, {})
+    steps = min(50, schedule.T) if options.steps is None else options.steps
+    sampler, times = getattr(samplers, options.sampler), samplers.even_times(schedule, steps)
+    for k, (_, x, _) in enumerate(sampler(clipped(denoiser(net, schedule)), x, times, schedule, **more), start=1):
+        if k % 10 == 0 or k == steps:
+            print(f"step {k}/{steps}", flush=True)
     from .plots import image_grid
 
-    image_grid(x_t, columns=round(options.n ** 0.5)).savefig(options.out, dpi=150)
+    image_grid(x, columns=round(options.n ** 0.5)).savefig(options.out, dpi=150)
     print(f"{options.out}: {options.n} pictures")
 
 

@@ -1,4 +1,4 @@
-"""Data: real digits, 2-D toy sets, and any folder of pictures, all as tensors in [-1, 1] (every chapter)."""
+"""Data: real digits, larger sets that are downloaded, 2-D toys, and any folder of pictures, as tensors in [-1, 1] (every chapter)."""
 import difflib
 import os
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+
+from . import downloads
 
 ROOT = Path(__file__).resolve().parents[1] / "data"
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -22,16 +24,24 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, size: int = 32) -> Dataset:
-    """Load a data set by name ("digits"), or a folder of pictures by its path, scaled to size x size.
+    """Load a data set by name, or a folder of pictures by its path, scaled to size x size.
 
+    Names: digits comes with the course; mnist, fashion_mnist and cifar10 are downloaded once (or read from DDPM_DATA, see
+    `downloads`); with _test behind the name it is their test part.
     Raises ValueError with the nearest known name if there is no such data set and no such folder.
     """
     if name in LOADERS:
         return LOADERS[name]()
+    plain = name.removesuffix("_test")
+    if plain in downloads.SOURCES:
+        pixels, labels = downloads.read(plain, test=plain != name)
+        x_0 = from_unit(torch.from_numpy(pixels.copy()).float().div_(255))
+        return Dataset(x_0, torch.from_numpy(labels.copy()).long(), downloads.SOURCES[plain].names)
     if os.path.isdir(name):
         return folder(name, size)
-    near = difflib.get_close_matches(name, LOADERS, n=1)
-    guess = f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(LOADERS)}; or give the path of a folder of pictures."
+    known = [*LOADERS, *downloads.SOURCES]
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(known)}; or give the path of a folder of pictures."
     raise ValueError(f"there is no data set {name!r}: {guess}")
 
 

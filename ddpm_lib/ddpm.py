@@ -79,16 +79,6 @@ def simple_loss(net: Callable, x_0: Tensor, t: Tensor, eps: Tensor, schedule: Sc
     return (eps_hat - eps).square().mean()
 
 
-def denoiser(net: Callable, schedule: Schedule) -> Callable:
-    """The Denoiser that a noise-predicting network implies: (x_t, t) -> x_0_hat (Ho et al. 2020, Eq. 15)."""
-    return lambda x_t, t: predict_x_0(x_t, t, net(x_t, t), schedule)
-
-
-def clipped(denoiser: Callable, bound: float = 1.0) -> Callable:
-    """A Denoiser whose guesses are cut to [-bound, bound], the range of the data."""
-    return lambda x_t, t: denoiser(x_t, t).clamp(-bound, bound)
-
-
 def p_sample(denoiser: Callable, x_t: Tensor, t: int, z: Tensor, schedule: Schedule,
              variance: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """One step back, from x_t to x_{t-1} (Ho et al. 2020, Algorithm 2, line 4, and Eq. 7 with x_0_hat for x_0).

@@ -60,19 +60,33 @@ def confident_share(net: Classifier, x: Tensor, threshold: float = 0.9) -> float
     return float((net(x).softmax(1).amax(1) > threshold).double().mean())
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
+class Moments(NamedTuple):
+    """What the Frechet distance knows of a feature set: mean, (D,), and covariance, (D, D), float64."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+def moments(a: Tensor) -> Moments:
+    """The moments of a feature set (N, D), N > 1."""
+    if a.dim() != 2 or len(a) < 2:
+        raise ValueError(f"a feature set (N, D) with N > 1 is needed, got {tuple(a.shape)}")
+    return Moments(a.double().mean(0), a.double().T.cov())
+
+
+def frechet_distance(a: Tensor | Moments, b: Tensor | Moments) -> float:
     """Squared Frechet distance of two feature sets, each taken for a Gaussian (Heusel et al. 2017, Eq. 6).
 
-    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)); a: (N, D), b: (M, D), N, M > 1. Computed in float64; 0, up to rounding, for equal sets.
+    |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)); a: (N, D), b: (M, D), N, M > 1, or their moments. Computed in
+    float64; 0, up to rounding, for equal sets.
     It depends on N and M: small sets seem farther apart. Compare only distances of equal numbers.
     """
-    if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(f"two feature sets (N, D) and (M, D) with N, M > 1 are needed, got {tuple(a.shape)} and {tuple(b.shape)}")
-    a, b = a.double(), b.double()
-    cov_a, cov_b = a.T.cov(), b.T.cov()
-    root = _root(cov_a)
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()   # tr (S_a S_b)^(1/2)
-    return float((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross)
+    a, b = (x if isinstance(x, Moments) else moments(x) for x in (a, b))
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(f"two feature sets of one dimension are needed, got {len(a.mean)} and {len(b.mean)}")
+    root = _root(a.covariance)
+    cross = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp(min=0).sqrt().sum()   # tr (S_a S_b)^(1/2)
+    return float((a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross)
 
 
 def energy_distance(a: Tensor, b: Tensor, directions: int = 32, generator: torch.Generator | None = None) -> float:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from .paths import Path, ddpm_path
+from .paths import Path, as_path
 from .schedules import Schedule
 
 
@@ -21,7 +21,7 @@ class GaussianMixture:
 
     def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor, schedule: Schedule | Path):
         self.weights, self.means, self.covariances = weights.double(), means.double(), covariances.double()
-        self.schedule, self.path = schedule, _path(schedule)
+        self.schedule, self.path = schedule, as_path(schedule)
         _check_mixture(self.weights, self.means, self.covariances)
         self.weights = self.weights / self.weights.sum()                   # float32 weights sum to 1 only up to rounding
         self.variances, self.axes = torch.linalg.eigh(self.covariances)    # S_k = U diag(v) U^T: (K, D), (K, D, D)
@@ -55,7 +55,7 @@ class GaussianMixture:
         """ln(w_k N(x_t; ...)), (B, K); (a^2 S_k + s^2 I)^-1 (x_t - a m_k), (B, K, D); a, (B, 1)."""
         if x_t.dim() != 2 or x_t.shape[1] != self.means.shape[1]:
             raise ValueError(f"x_t must have shape (B, {self.means.shape[1]}) like the means, got {tuple(x_t.shape)}")
-        a, s = _signal_and_noise(self.path, t, x_t)
+        a, s = self.path.at(t, x_t.double())
         along = torch.einsum("bkd,kde->bke", x_t.double()[:, None] - a[..., None] * self.means, self.axes)
         variance = a[..., None].square() * self.variances + s[..., None].square()   # (B, K, D), along the axes of S_k
         log_parts = self.weights.log() - 0.5 * (along.square() / variance + (2 * math.pi * variance).log()).sum(-1)
@@ -76,14 +76,15 @@ class FiniteDataset:
         if not torch.isfinite(x_0).all():
             bad = int((~torch.isfinite(x_0)).flatten(1).any(1).nonzero()[0])
             raise ValueError(f"the data set must hold finite numbers, but element {bad} has NaN or infinity: remove it")
-        self.x_0, self.path, self.limit = x_0.double(), _path(schedule), limit
+        self.x_0, self.path, self.limit = x_0.double(), as_path(schedule), limit
 
     def weights(self, x_t: Tensor, t: Tensor) -> Tensor:
         """P(x_0 is element i | x_t), (B, N) float64."""
         if x_t.shape[1:] != self.x_0.shape[1:]:
             raise ValueError(f"x_t must have shape (B, *{tuple(self.x_0.shape[1:])}) like the data, got {tuple(x_t.shape)}")
-        a, s = _signal_and_noise(self.path, t, x_t)
-        away = torch.cdist(x_t.double().flatten(1) / a, self.x_0.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+        flat = x_t.double().flatten(1)
+        a, s = self.path.at(t, flat)
+        away = torch.cdist(flat / a, self.x_0.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
         return (-(a * away).square() / (2 * s.square())).softmax(1)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
@@ -91,18 +92,6 @@ class FiniteDataset:
         size = max(1, self.limit // len(self.x_0))
         guesses = [self.weights(x, k) @ self.x_0.flatten(1) for x, k in zip(x_t.split(size), t.split(size), strict=True)]
         return torch.cat(guesses).view(x_t.shape).to(x_t.dtype)
-
-
-def _path(schedule):
-    return schedule if isinstance(schedule, Path) else ddpm_path(schedule)
-
-
-def _signal_and_noise(path, t, x_t):
-    """a and s for each element, (B, 1) float64."""
-    if not isinstance(t, Tensor) or t.shape != x_t.shape[:1]:
-        got = f"the shape {tuple(t.shape)}" if isinstance(t, Tensor) else repr(t)
-        raise ValueError(f"t must be a tensor of shape ({len(x_t)},), one time per element, got {got}")
-    return path.signal(t)[:, None], path.noise(t)[:, None]
 
 
 def _check_mixture(weights, means, covariances):

@@ -24,7 +24,10 @@ class Path:
     T: float
 
     def at(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """a and s for each element of a batch, (B, 1, ..., 1) in the type of x."""
+        """a and s for each element of a batch x, (B, 1, ..., 1) in the type of x; ValueError unless t has the shape (B,)."""
+        if not isinstance(t, Tensor) or t.shape != x.shape[:1]:
+            got = f"the shape {tuple(t.shape)}" if isinstance(t, Tensor) else repr(t)
+            raise ValueError(f"t must be a tensor of shape ({len(x)},), one time per element, got {got}")
         shape = (-1, *[1] * (x.dim() - 1))
         return self.signal(t).to(x).view(shape), self.noise(t).to(x).view(shape)
 
@@ -40,6 +43,11 @@ def ddpm_path(schedule: Schedule) -> Path:
             return values.to(t.device)[t]
         return look
     return Path(table(schedule.alpha_bar.sqrt()), table((1 - schedule.alpha_bar).sqrt()), schedule.T)
+
+
+def as_path(path: Path | Schedule) -> Path:
+    """A Path as it is; a Schedule as its ddpm_path."""
+    return path if isinstance(path, Path) else ddpm_path(path)
 
 
 EDM = Path(lambda t: torch.ones_like(t, dtype=torch.float64), lambda t: t.double(), 80.0)   # Karras et al. 2022

@@ -9,20 +9,22 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .paths import Path, ddim_step
+from .paths import Path, as_path, ddim_step
+from .schedules import Schedule
 
 Steps = Iterator[tuple[float, Tensor, Tensor]]
 
 
-def even_times(path: Path, steps: int) -> list[int]:
+def even_times(path: Path | Schedule, steps: int) -> list[int]:
     """steps + 1 whole times from T down to 0, as evenly spaced as whole numbers can be. Raises ValueError unless 1 <= steps <= T."""
-    if not 1 <= steps <= path.T:
-        raise ValueError(f"steps must be in 1..{path.T}, the number of times of the path, got {steps}")
-    return [round(path.T * (1 - k / steps)) for k in range(steps + 1)]
+    T = as_path(path).T
+    if not isinstance(steps, int) or not 1 <= steps <= T:
+        raise ValueError(f"steps must be in 1..{T}, the number of times there are, got {steps}")
+    return [round(T * (1 - k / steps)) for k in range(steps + 1)]
 
 
 @torch.no_grad()
-def ddim(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path, eta: float = 0.0,
+def ddim(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path | Schedule, eta: float = 0.0,
          generator: torch.Generator | None = None) -> Steps:
     """DDIM (Song et al. 2021, Eq. 12): eta = 0 draws no noise, eta = 1 is Ho's posterior with the variance beta_tilde."""
     if not 0 <= eta <= 1:
@@ -37,8 +39,18 @@ def ddim(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path, eta:
 
 
 @torch.no_grad()
-def ddpm(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path, generator: torch.Generator) -> Steps:
-    """Ancestral sampling with the larger variance, that of the noise which the step undoes (beta_t when no time is left out)."""
+def ddpm(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path | Schedule, generator: torch.Generator,
+         variance: str = "beta") -> Steps:
+    """Ancestral sampling (Ho et al. 2020, Algorithm 2), with one of the two variances of section 3.2.
+
+    variance: "beta", that of the noise which the step undoes (beta_t when no time is left out), or "beta_tilde", that of the
+    posterior, which is ddim at eta = 1.
+    """
+    if variance not in ("beta", "beta_tilde"):
+        raise ValueError(f"variance must be 'beta' or 'beta_tilde', got {variance!r}")
+    if variance == "beta_tilde":
+        yield from ddim(denoiser, x, times, path, eta=1.0, generator=generator)
+        return
     for t, t_next, a, s, a_next, s_next in _ends(x, times, path):
         x_0_hat = denoiser(x, t)
         added = s ** 2 - (a / a_next * s_next) ** 2                        # variance that was added from t_next to t
@@ -49,7 +61,7 @@ def ddpm(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path, gene
 
 
 @torch.no_grad()
-def heun(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path) -> Steps:
+def heun(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path | Schedule) -> Steps:
     """Heun's method on the probability-flow ODE, in y = x / a over sigma = s / a (Karras et al. 2022, Algorithm 1).
 
     dy/dsigma = (y - x_0_hat) / sigma. Two calls of the denoiser for each step, one for the last.
@@ -68,7 +80,7 @@ def heun(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path) -> S
 
 
 @torch.no_grad()
-def dpmpp_2m(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path) -> Steps:
+def dpmpp_2m(denoiser: Callable, x: Tensor, times: Sequence[float], path: Path | Schedule) -> Steps:
     """DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2): one call for each step, the guess extrapolated in ln(a / s)."""
     last = None                                                            # (ln(a/s) and guess of the step before)
     for t, t_next, a, s, a_next, s_next in _ends(x, times, path):
@@ -86,6 +98,7 @@ def _ends(x, times, path):
     """For each step t as a tensor (B,), the next time, and signal and noise at both; refuses times that do not fall."""
     if len(times) < 2 or any(not after < before for before, after in pairwise(times)):
         raise ValueError(f"times must fall at every step and hold both ends, got {list(times)[:5]} ... {list(times)[-1:]}")
+    path = as_path(path)
     whole = all(isinstance(t, int) for t in times)
     kind = torch.int64 if whole else torch.float64
     for t, t_next in pairwise(times):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ddpm_lib import data, metrics, weights
-from ddpm_lib.ddpm import clipped, denoiser, sample_ddpm, simple_loss
+from ddpm_lib.ddpm import sample_ddpm, simple_loss
+from ddpm_lib.denoise import clipped, denoiser
 from ddpm_lib.schedules import SCHEDULES
 from ddpm_lib.train import loss_by_t
 from ddpm_lib.unet import UNet

@@ -18,6 +18,8 @@ def test_train_resume_sample_info(tmp_path, capsys):
     assert "going on after step 6 of 6" in capsys.readouterr().out
     weights = str(tmp_path / "run" / "weights.safetensors")
     assert main(["sample", weights, "--n", "4", "--out", str(tmp_path / "s.png")]) == 0
+    for more in (["ddpm"], ["ddim", "--eta", "1"], ["heun", "--steps", "4"], ["dpmpp_2m", "--steps", "4"]):
+        assert main(["sample", weights, "--n", "2", "--out", str(tmp_path / "m.png"), "--sampler", *more]) == 0
     with Image.open(tmp_path / "s.png") as image:
         assert image.size[0] > 100
     capsys.readouterr()
@@ -38,6 +40,11 @@ def test_train_on_a_folder(tmp_path):
     (["train", "--widths", "30"], "every width must be a multiple of the 8 groups"),
     (["info", "nowhere"], "there is no weights file"),
     (["sample", "nowhere"], "there is no weights file"),
+    (["sample", "--steps", "0"], "steps must be in 1..200, the number of times there are, got 0"),
+    (["sample", "--steps", "201"], "steps must be in 1..200, the number of times there are, got 201"),
+    (["sample", "--eta", "1.5"], "eta must be in [0, 1], got 1.5"),
+    (["sample", "--eta", "0.5", "--sampler", "heun"], "eta belongs to ddim, not to heun"),
+    (["sample", "--n", "0"], "n, the number of pictures, must be at least 1, got 0"),
 ])
 def test_mistakes_are_one_sentence(argv, sentence, tmp_path, capsys):
     if argv[0] == "train":

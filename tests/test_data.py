@@ -20,7 +20,7 @@ def test_digits_are_the_published_ones():
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(ValueError, match="there is no data set 'digit': did you mean 'digits'?"):
         data.load("digit")
-    with pytest.raises(ValueError, match="known names: digits; or give the path of a folder of pictures"):
+    with pytest.raises(ValueError, match="known names: digits, mnist, fashion_mnist, cifar10; or give the path of a folder of pictures"):
         data.load("zzz")
 
 

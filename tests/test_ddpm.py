@@ -6,8 +6,6 @@ import torch
 
 from ddpm_lib.ddpm import (
     at,
-    clipped,
-    denoiser,
     elbo_terms,
     gaussian_kl,
     log_decoder,
@@ -19,6 +17,7 @@ from ddpm_lib.ddpm import (
     sample_ddpm,
     simple_loss,
 )
+from ddpm_lib.denoise import clipped, denoiser
 from ddpm_lib.schedules import cosine_schedule, linear_schedule, sigmoid_schedule
 
 SCHEDULES = [linear_schedule(), cosine_schedule(200), sigmoid_schedule(50)]

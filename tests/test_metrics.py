@@ -11,6 +11,7 @@ from ddpm_lib.metrics import (
     energy_distance,
     features,
     frechet_distance,
+    moments,
     nearest_neighbours,
     smallest_gap,
 )
@@ -50,9 +51,16 @@ def test_frechet_shrinks_with_the_number_of_samples():
     assert far > 10 * near > 0
 
 
-@pytest.mark.parametrize("a,b", [((5, 3), (5, 4)), ((1, 3), (5, 3)), ((5,), (5,))])
-def test_frechet_bad_shapes(a, b):
-    with pytest.raises(ValueError, match="with N, M > 1 are needed, got"):
+def test_frechet_from_moments_is_the_same():
+    a, b = normal(400, 3), normal(300, 3, seed=1) + 1
+    assert frechet_distance(moments(a), b) == frechet_distance(a, moments(b)) == frechet_distance(a, b) > 1
+
+
+@pytest.mark.parametrize("a, b, sentence", [
+    ((5, 3), (5, 4), "of one dimension are needed, got 3 and 4"), ((1, 3), (5, 3), r"N > 1 is needed, got \(1, 3\)"),
+    ((5,), (5,), r"N > 1 is needed, got \(5,\)")])
+def test_frechet_bad_shapes(a, b, sentence):
+    with pytest.raises(ValueError, match=sentence):
         frechet_distance(torch.zeros(a), torch.zeros(b))
 
 

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from ddpm_lib.__main__ import main
-from ddpm_lib.ddpm import at, denoiser, p_sample, q_posterior, q_sample
+from ddpm_lib.ddpm import at, p_sample, q_posterior, q_sample
+from ddpm_lib.denoise import denoiser
 from ddpm_lib.nets import MLP
 from ddpm_lib.paths import ddim_step, ddpm_path
 from ddpm_lib.samplers import ddim, ddpm, dpmpp_2m, even_times

@@ -57,16 +57,17 @@ def test_eta_0_keeps_the_noise_and_changes_its_share():
     assert torch.allclose(ddim_step(a * x_0 + s * eps, x_0, a, s, a_next, s_next), a_next * x_0 + s_next * eps, atol=1e-12)
 
 
-@pytest.mark.parametrize("sampler, variance", [("ddpm", "beta"), ("ddim", "beta_tilde")])
-def test_the_full_grid_is_ancestral_sampling_to_the_bit_of_its_noise(sampler, variance):
-    """The same generator draws the same z; ddpm is the chapter's sampler with beta, ddim at eta = 1 the one with beta_tilde."""
+@pytest.mark.parametrize("run, variance", [
+    (lambda *given: ddpm(*given), "beta"), (lambda *given: ddpm(*given, "beta_tilde"), "beta_tilde"),
+    (lambda oracle, x, times, s, g: ddim(oracle, x, times, s, 1.0, g), "beta_tilde")])
+def test_the_full_grid_is_ancestral_sampling_to_the_bit_of_its_noise(run, variance):
+    """The same generator draws the same z; ddpm is the sampler of chapter 03, ddim at eta = 1 the one with beta_tilde."""
     s = cosine_schedule(50)
     oracle, g, h = mixture(s), torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
     for _, want, _ in sample_ddpm(oracle, (20, 2), s, g, getattr(s, variance)):
         pass
     x = torch.randn(20, 2, generator=h)
-    run = ddpm(oracle, x, range(50, -1, -1), ddpm_path(s), h) if sampler == "ddpm" else ddim(oracle, x, range(50, -1, -1), ddpm_path(s), 1.0, h)
-    for _, got, _ in run:
+    for _, got, _ in run(oracle, x, range(50, -1, -1), s, h):
         pass
     assert torch.allclose(got, want, atol=2e-5)
 
@@ -122,6 +123,10 @@ def test_even_times():
 
 @pytest.mark.parametrize("call, sentence", [
     (lambda: even_times(ddpm_path(S), 0), r"steps must be in 1..1000, .* got 0"),
+    (lambda: even_times(S, 2.5), r"steps must be in 1..1000, .* got 2.5"),
+    (lambda: next(ddim(mixture(S), normal(1, 2), [5, 0], S, float("nan"))), r"eta must be in \[0, 1\], got nan"),
+    (lambda: next(ddim(mixture(S), normal(1, 2), [5, 0], S, -0.1)), r"eta must be in \[0, 1\], got -0.1"),
+    (lambda: next(ddpm(mixture(S), normal(1, 2), [5, 0], S, torch.Generator(), "gamma")), "variance must be 'beta' or 'beta_tilde', got 'gamma'"),
     (lambda: even_times(ddpm_path(S), 1001), r"steps must be in 1..1000, .* got 1001"),
     (lambda: next(ddim(mixture(S), normal(1, 2), [5, 5, 0], ddpm_path(S))), "times must fall at every step"),
     (lambda: next(ddim(mixture(S), normal(1, 2), [0, 5], ddpm_path(S))), "times must fall at every step"),

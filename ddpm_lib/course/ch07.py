@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from .. import data, plots
-from ..ddpm import at, clipped, denoiser, sample_ddpm, simple_loss
+from ..ddpm import at, simple_loss
+from ..denoise import clipped, denoiser
+from ..samplers import ddpm, even_times
 from ..schedules import Schedule, linear_schedule
 from ..train import EMA, train, warmup_cosine
 from ..unet import UNet
@@ -18,11 +20,11 @@ from .exercise import exercise
 from .explore import fig_frames, frame_slider
 
 
-def draw(net: nn.Module, n: int, schedule: Schedule, seed: int, variance: Tensor | None = None, bound: float = 1.0) -> Tensor:
-    """n digits by ancestral sampling, (n, 1, 8, 8). The guess of x_0 is clipped at bound; variance: beta_tilde by default."""
-    variance = schedule.beta_tilde if variance is None else variance
-    guess = clipped(denoiser(net, schedule), bound)
-    for _, x, _ in sample_ddpm(guess, (n, 1, 8, 8), schedule, torch.Generator().manual_seed(seed), variance):
+def draw(net: nn.Module, n: int, schedule: Schedule, seed: int, variance: str = "beta_tilde", bound: float = 1.0) -> Tensor:
+    """n digits by ancestral sampling through every step, (n, 1, 8, 8). The guess of x_0 is clipped at bound."""
+    generator = torch.Generator().manual_seed(seed)
+    x, guess = torch.randn(n, 1, 8, 8, generator=generator), clipped(denoiser(net, schedule), bound)
+    for _, x, _ in ddpm(guess, x, even_times(schedule, schedule.T), schedule, generator, variance):
         pass
     return x
 
