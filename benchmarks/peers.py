@@ -67,7 +67,7 @@ def lucidrains_unet(ours):
     Its architecture is another one (linear attention at every level but the last). dim is a multiple of 8, which
     convolutions on a CPU like.
     """
-    package = _lucidrains()
+    package = lucidrains()
 
     def build(dim):
         return package.Unet(dim, dim_mults=(1, 2, 2, 2)[:ours.levels], channels=ours.channels)
@@ -78,7 +78,7 @@ def lucidrains_unet(ours):
     return build(dim), dim
 
 
-def _lucidrains():
+def lucidrains():
     """denoising-diffusion-pytorch; while it is imported, empty modules stand in for torchvision, which its Unet does not use."""
     names = ("torchvision", "torchvision.transforms", "torchvision.utils")
     whole, transforms, utils = map(types.ModuleType, names)
@@ -96,8 +96,8 @@ def parameters(net):
     return sum(p.numel() for p in net.parameters())
 
 
-def difference(ours, theirs, size):
-    """Largest difference of the outputs of two networks of equal architecture after theirs' weights were put into ours.
+def difference(ours, theirs, size, into="ours"):
+    """Largest difference of the outputs of two networks of equal architecture after the weights of one were put into the other.
 
     Layers are paired in the order in which they are called; ours has one layer for q, k and v, theirs has three.
     """
@@ -107,8 +107,12 @@ def difference(ours, theirs, size):
     for layer in _layers_as_called(ours, x, t):
         sources = [next(queue) for _ in range(3 if layer in fused else 1)]
         for name, parameter in layer.named_parameters():
-            whole = torch.cat([s.get_parameter(name) for s in sources])
-            parameter.data.copy_(whole.view(parameter.shape))
+            parts = [s.get_parameter(name) for s in sources]
+            if into == "ours":
+                parameter.data.copy_(torch.cat(parts).view(parameter.shape))
+                continue
+            for part, value in zip(parts, parameter.data.chunk(len(parts))):
+                part.data.copy_(value.reshape(part.shape))
     with torch.no_grad():
         return float((ours(x, t) - theirs(x, t)).abs().max())
 
