@@ -19,8 +19,9 @@ from ddpm_lib import data, metrics, weights
 from ddpm_lib.__main__ import main as ddpm_lib
 from ddpm_lib.ddpm import sample_ddpm, simple_loss
 from ddpm_lib.denoise import clipped, denoiser
-from ddpm_lib.samplers import dpmpp_2m, even_times
-from ddpm_lib.schedules import SCHEDULES
+from ddpm_lib.plots import image_grid
+from ddpm_lib.samplers import ddim, dpmpp_2m, even_times
+from ddpm_lib.schedules import SCHEDULES, linear_schedule
 from ddpm_lib.train import loss_by_t
 from ddpm_lib.unet import UNet
 
@@ -29,7 +30,7 @@ RUNS = Path(__file__).resolve().parents[1] / "runs"
 COMMAND = "python data/make_weights.py"
 RECIPES = {"digits": "--steps 5000",
            "mnist": "--steps 5000 --batch 64 --lr 1.5e-3 --decay 0.999 --widths 24 48 96 --attention-at 2 --schedule linear --T 1000"}
-SAMPLER, STEPS = dpmpp_2m, 20                                              # how the MNIST samples of the card are drawn
+WALK, STEPS = "DDIM, eta = 1", 20                                          # how the samples that MNIST's card is about are drawn
 
 
 def make_classifier(digits):
@@ -109,36 +110,53 @@ def measure(digits):
     weights.save(path, net, card, torch.bfloat16)
 
 
-def measure_mnist(train, test, n=10_000):
-    """Scores of the MNIST weights as shipped: n pictures in SAMPLER's few steps, and as many real ones beside them."""
-    path = FOLDER / "mnist.safetensors"
-    net, card = weights.load(path, UNet)
-    classifier, _ = weights.load("mnist_classifier", metrics.Classifier)
-    schedule = SCHEDULES[card["schedule"]["name"]](card["schedule"]["T"])
-    guess, generator, parts = clipped(denoiser(net, schedule)), torch.Generator().manual_seed(0), []
-    for size in [100] * (n // 100):
-        noise = torch.randn(size, *card["shape"], generator=generator)
-        for _, x, _ in SAMPLER(guess, noise, even_times(schedule, STEPS), schedule):
+WALKS = {"DDIM, eta = 0": lambda *walk, generator: ddim(*walk), "DDIM, eta = 1": partial(ddim, eta=1.0),
+         "DPM-Solver++(2M)": lambda *walk, generator: dpmpp_2m(*walk)}
+
+
+def draw_mnist(net, walk, steps, n):
+    """n pictures in so many steps, 100 at a time."""
+    schedule, generator = linear_schedule(), torch.Generator().manual_seed(0)
+    guess, times, parts = clipped(denoiser(net, schedule)), even_times(schedule, steps), []
+    for _ in range(n // 100):
+        noise = torch.randn(100, 1, 28, 28, generator=generator)
+        for _, x, _ in WALKS[walk](guess, noise, times, schedule, generator=generator):
             pass
         parts.append(x)
-    x, order = torch.cat(parts), torch.randperm(len(train.x_0), generator=torch.Generator().manual_seed(0))[:n]
-    wanted, real = metrics.moments(metrics.features(classifier, test.x_0)), train.x_0[order]
+    return torch.cat(parts)
+
+
+def measure_mnist(train, test, n=10_000, few=500):
+    """Scores of the MNIST weights as shipped: n pictures in STEPS steps, and as many real ones beside them; and few in fewer steps."""
+    path = FOLDER / "mnist.safetensors"
+    net, card = weights.load(path, UNet)
+    net = net.to(memory_format=torch.channels_last)
+    classifier, _ = weights.load("mnist_classifier", metrics.Classifier)
+    wanted = metrics.moments(metrics.features(classifier, test.x_0))
+
+    def away(x):
+        return round(metrics.frechet_distance(metrics.features(classifier, x), wanted), 2)
+
+    x, real = draw_mnist(net, WALK, STEPS, n), train.x_0[torch.randperm(len(train.x_0), generator=torch.Generator().manual_seed(0))]
     near, near_test = (metrics.nearest_neighbours(part, train.x_0).distance for part in (x, test.x_0))
     ts = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-    losses = loss_by_t(net, partial(simple_loss, schedule=schedule), test.x_0[:1000], ts, torch.Generator().manual_seed(0))
+    losses = loss_by_t(net, partial(simple_loss, schedule=linear_schedule()), test.x_0[:1000], ts, torch.Generator().manual_seed(0))
     card["scores"] = {
-        "samples": n,
-        "drawn by": f"{SAMPLER.__name__}, {STEPS} steps, guesses clipped",
-        "Frechet distance of the samples to the test set": round(metrics.frechet_distance(metrics.features(classifier, x), wanted), 2),
-        f"Frechet distance of {n:,} training pictures to the test set": round(metrics.frechet_distance(metrics.features(classifier, real), wanted), 2),
+        "samples": f"{n:,}, drawn by {WALK} in {STEPS} steps, guesses clipped",
+        "Frechet distance of the samples to the test set": away(x),
+        f"Frechet distance of {n:,} training pictures to the test set": away(real[:n]),
         "share classified with confidence above 0.9": round(metrics.confident_share(classifier, x), 4),
         "the same share for the test set": round(metrics.confident_share(classifier, test.x_0), 4),
         "median distance of a sample to its nearest training picture": round(float(near.median()), 3),
         "the same for a test picture": round(float(near_test.median()), 3),
         "share of the samples nearer to a training picture than all but 1 % of the test pictures":
             round(float((near < near_test.quantile(0.01)).double().mean()), 4),
-        "loss by t on 1,000 test pictures": {str(t): round(float(v), 4) for t, v in zip(ts, losses, strict=True)}}
+        "loss by t on 1,000 test pictures": {str(t): round(float(v), 4) for t, v in zip(ts, losses, strict=True)},
+        f"Frechet distance of {few:,} training pictures": away(real[:few]),
+        **{f"Frechet distance of {few:,} samples by steps, {walk}": {str(k): away(draw_mnist(net, walk, k, few)) for k in (5, 10, 20, 50)}
+           for walk in WALKS}}
     weights.save(path, net, card, torch.bfloat16)
+    image_grid(x[:60], columns=15, width=9).savefig(FOLDER / "mnist.png", dpi=80, metadata={"Software": None})
 
 
 def plain(value):

@@ -98,9 +98,8 @@ def _ends(x, times, path):
     """For each step t as a tensor (B,), the next time, and signal and noise at both; refuses times that do not fall."""
     if len(times) < 2 or any(not after < before for before, after in pairwise(times)):
         raise ValueError(f"times must fall at every step and hold both ends, got {list(times)[:5]} ... {list(times)[-1:]}")
-    path = as_path(path)
-    whole = all(isinstance(t, int) for t in times)
-    kind = torch.int64 if whole else torch.float64
-    for t, t_next in pairwise(times):
-        now, then = (torch.full((len(x),), value, dtype=kind, device=x.device) for value in (t, t_next))
-        yield now, t_next, *path.at(now, x), *path.at(then, x)
+    path, whole = as_path(path), all(isinstance(t, int) for t in times)
+    t = torch.tensor(list(times), dtype=torch.int64 if whole else torch.float64)
+    a, s = path.signal(t), path.noise(t)                                   # looked up once; single numbers need no device
+    for k in range(len(t) - 1):
+        yield t[k].to(x.device).expand(len(x)), times[k + 1], a[k], s[k], a[k + 1], s[k + 1]

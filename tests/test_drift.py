@@ -31,11 +31,19 @@ def shipped():
     return found
 
 
+def definitions(node):
+    """All functions and classes in a tree, but no methods: those belong to their class, which is compared as a whole."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, DEFINITIONS):
+            yield child
+        if not isinstance(child, ast.ClassDef):
+            yield from definitions(child)
+
+
 def drifted(source, library):
     """Names that a cell defines differently from the library."""
     lines = [line for line in source.splitlines() if not line.lstrip().startswith(("%", "!"))]
-    return [node.name for node in ast.walk(ast.parse("\n".join(lines)))
-            if isinstance(node, DEFINITIONS) and node.name in library and bare(node) not in library[node.name]]
+    return [node.name for node in definitions(ast.parse("\n".join(lines))) if node.name in library and bare(node) not in library[node.name]]
 
 
 def taught(path):
@@ -86,6 +94,8 @@ class A:
     ("def my_f(x):\n    return x + 2", []),
     ("class A:\n    def g(self):\n        return 1", []),
     ("class A:\n    def g(self):\n        return 2", ["A"]),
+    ("class B:\n    def f(self, x):\n        return 2", []),
+    ("def g():\n    def f(x):\n        return 2", ["f"]),
     ("@decorated\ndef f(x):\n    return x + 1", ["f"]),
     ("%matplotlib inline\nf = lambda x: x", []),
 ])

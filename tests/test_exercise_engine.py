@@ -161,6 +161,74 @@ def test_an_error_names_the_line_of_the_reader(scale, capsys):
         f"dimension 0 with size 1\n{GOES_ON}")
 
 
+def padded(x, mode, sides):
+    return torch.nn.functional.pad(x, sides, mode=mode)
+
+
+def pads_with_an_unknown_mode(x_0, a):
+    return padded(x_0, "edge", (1, 1, 1, 1))
+
+
+def pads_with_too_few_numbers(x_0, a):
+    x_0 = torch.nn.functional.pad(x_0[None, None], (0, 1), mode="replicate")
+    return x_0 * a
+
+
+def raised_by_a_builtin(x_0, a):
+    torch._C._nn.pad(x_0, (1, 1, 1, 1), "edge", None)
+
+
+def test_what_pytorch_cannot_do_is_an_error_and_not_an_unfinished_answer(scale, capsys):
+    for answer, words in ((pads_with_an_unknown_mode, "Unrecognised padding mode edge"), (raised_by_a_builtin, "edge"),
+                          (pads_with_too_few_numbers, "Padding size 2 is not supported")):
+        with pytest.raises(NotImplementedError):               # it is PyTorch's own NotImplementedError
+            answer(*cases()[0])
+        out = said(capsys, answer)[1]
+        assert out.startswith("✘ scale: your code stopped at line ") and words in out, out
+        assert scale.verdict(lambda x_0, a, f=answer: f(x_0, a))[0] == "wrong"
+
+
+def test_not_implemented_error_of_the_readers_own_is_unfinished(scale, registry):
+    def helper(x_0):
+        raise NotImplementedError("later")
+
+    def calls_helper(x_0, a):
+        return helper(x_0) * a
+
+    @torch.no_grad()
+    def decorated(x_0, a):
+        if len(x_0):
+            raise NotImplementedError
+        return x_0
+
+    class NoForward(nn.Module):
+        pass
+
+    class StubForward(nn.Module):
+        def forward(self, x):
+            raise NotImplementedError
+
+    class Misspelt(nn.Module):
+        def froward(self, x):
+            return 2 * x
+
+    assert scale.verdict(calls_helper) == scale.verdict(decorated) == ("unfinished", "not done yet.")
+    ex = exercise("double", _Double, probe=lambda cls: cls()(torch.ones(2)), hints=["?"], mistakes=[
+        (_Triple, "three times."), (nn.Identity, "unchanged.")])
+    assert ex.verdict(NoForward) == ex.verdict(StubForward) == ("unfinished", "not done yet.")
+    kind, sentence = ex.verdict(Misspelt)
+    assert kind == "wrong" and 'Module [Misspelt] is missing the required "forward" function' in sentence
+
+
+def test_a_known_mistake_may_be_one_that_pytorch_refuses(registry):
+    def pads(x):
+        return torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    ex = exercise("pads", pads, cases=lambda: [(torch.ones(1, 1, 3, 3),)], hints=["?"], mistakes=[
+        (lambda x: padded(x, "edge", (1, 1, 1, 1)), "the mode has another name."), (lambda x: padded(x, "replicate", (1, 1)), "four numbers.")])
+    assert ex.verdict(lambda x: torch.nn.functional.pad(x, (1, 1, 1, 1), mode="edge")) == ("wrong", "the mode has another name.")
+    assert ex.verdict(lambda x: torch.nn.functional.pad(x, (0, 1), mode="replicate")) == ("wrong", "four numbers.")
+
+
 def test_a_known_mistake_in_another_precision(scale, capsys):
     out = said(capsys, lambda x_0, a: _scale_squared(x_0.double(), a))[1]
     assert out.startswith("✘ scale: a is squared here, it belongs in as it is.\n")
@@ -267,6 +335,30 @@ def test_plain_numbers(registry):
     assert ex.verdict(lambda v, s: float("nan"))[1].startswith("the result is NaN")
     assert ex.verdict(lambda v, s: "one") == ("wrong", "expected a number, got 'one'.")
     assert ex.verdict(lambda v, s: torch.zeros(3)) == ("wrong", "expected a number, got a tensor of shape (3,).")
+
+
+def test_whole_numbers_are_shown_whole(registry):
+    def count(channels, widths):
+        return 35_746_307 if channels == 1 else 2_500
+    ex = exercise("count", count, cases=lambda: [(1, (24, 48)), (2, (1,))], rtol=0, atol=0, hints=["?"], mistakes=[
+        (lambda channels, widths: 1, "that is one."), (lambda channels, widths: 2, "that is two.")])
+    arguments = " The arguments were 1, (24, 48)."
+    for got, shown in ((35_745_283, "35,745,283 (off by -1,024)"), (35_745_283.0, "35,745,283 (off by -1,024)"),
+                       (35_746_307.5, "3.575e+07 (off by +0.5)"), (torch.tensor(35_746_308), "35,746,308 (off by +1)")):
+        assert ex.verdict(lambda channels, widths, got=got: got) == (
+            "wrong", f"case 1 of 2: expected 35,746,307, got {shown}.{arguments}")
+    assert ex.verdict(lambda channels, widths: float("inf"))[1] == f"case 1 of 2: expected 35,746,307, got inf.{arguments}"
+    assert ex.verdict(lambda channels, widths: 35_746_307) == (
+        "wrong", "case 2 of 2: expected 2,500, got 35,746,307 (off by +35,743,807). The arguments were 2, (1,).")
+
+
+def test_two_numbers_that_look_alike_are_told_apart(registry):
+    def third(n):
+        return n / 3
+    ex = exercise("third", third, cases=lambda: [(1,)], rtol=1e-6, atol=0, hints=["?"], mistakes=[
+        (lambda n: n, "one."), (lambda n: n / 2, "half.")])
+    assert ex.verdict(lambda n: 0.3333)[1] == "expected 0.3333, got 0.3333 (off by -3.3e-05)."
+    assert ex.verdict(lambda n: 0.25)[1] == "expected 0.3333, got 0.25."
 
 
 def _design(T):

@@ -405,9 +405,12 @@ def map_png(found: list[Part], size: int) -> bytes:
 
 def fields_figure(masks: dict[str, Tensor]) -> Figure:
     """What single positions see: for each title a square of True (seen) and False."""
-    figure = Figure(figsize=(7.2, 7.2 / len(masks) + 0.5), layout="constrained")
+    wide, gap, above = 7.2, 0.12, 0.3                          # inches
+    side = (wide - gap) / len(masks) - gap
+    high = gap + side + above
+    figure = Figure(figsize=(wide, high), layout="none")
     for k, (title, mask) in enumerate(masks.items()):
-        axes = figure.add_subplot(1, len(masks), k + 1)
+        axes = figure.add_axes(((gap + k * (side + gap)) / wide, gap / high, side / wide, side / high))
         picture = np.ones((*mask.shape, 3))
         picture[mask.numpy()] = [0.0, 0.62, 0.45]              # MODEL
         axes.imshow(picture, interpolation="nearest")
@@ -418,11 +421,12 @@ def fields_figure(masks: dict[str, Tensor]) -> Figure:
 
 
 def bars_figure(values: dict[str, float], xlabel: str, right: int = 1, line: float | None = None) -> Figure:
-    """Horizontal bars, the first `right` of them in green and the others in the colour of mistakes."""
+    """Horizontal bars, the first `right` of them in green, the others by size and in the colour of mistakes."""
     figure = Figure(figsize=(7.0, 0.34 * len(values) + 0.7), layout="constrained")
     axes = figure.add_subplot()
-    names = list(values)[::-1]
-    colors = [plots.MODEL if list(values).index(name) < right else plots.ERROR for name in names]
+    good, bad = list(values)[:right], list(values)[right:]
+    names = [*good, *sorted(bad, key=values.get)][::-1]
+    colors = [plots.MODEL if name in good else plots.ERROR for name in names]
     axes.barh(names, [values[name] for name in names], color=colors, height=0.66)
     for k, name in enumerate(names):
         axes.text(values[name] + 0.012 * max(values.values()), k, f"{values[name]:.3f}", va="center", fontsize=9.5,
@@ -519,6 +523,40 @@ def _resblock_silu_first(block, x, time):
     return block.shortcut(x) + block.conv2(block.norm2(F.silu(h)))
 
 
+def _resblock_bare_x_last(block, x, time):
+    return _resblock_no_shortcut(block, x, time) + x
+
+
+def _resblock_time_silu_late(block, x, time):
+    h = block.conv1(F.silu(block.norm1(x))) + F.silu(block.time(time))[:, :, None, None]
+    return block.shortcut(x) + block.conv2(F.silu(block.norm2(h)))
+
+
+def _resblock_no_silu2(block, x, time):
+    h = block.conv1(F.silu(block.norm1(x))) + block.time(F.silu(time))[:, :, None, None]
+    return block.shortcut(x) + block.conv2(block.norm2(h))
+
+
+def _resblock_from_h(block, x, time):
+    h = block.conv1(F.silu(block.norm1(x))) + block.time(F.silu(time))[:, :, None, None]
+    return h + block.conv2(F.silu(block.norm2(h)))
+
+
+def _resblock_silu_after_conv(block, x, time):
+    h = F.silu(block.conv1(block.norm1(x))) + block.time(F.silu(time))[:, :, None, None]
+    return block.shortcut(x) + F.silu(block.conv2(block.norm2(h)))
+
+
+def _resblock_silu_after_conv2(block, x, time):
+    h = block.conv1(F.silu(block.norm1(x))) + block.time(F.silu(time))[:, :, None, None]
+    return block.shortcut(x) + F.silu(block.conv2(block.norm2(h)))
+
+
+def _resblock_silu_before_norm2(block, x, time):
+    h = block.conv1(F.silu(block.norm1(x))) + block.time(F.silu(time))[:, :, None, None]
+    return block.shortcut(x) + block.conv2(block.norm2(F.silu(h)))
+
+
 def _resblock_silu_last(block, x, time):
     return F.silu(_resblock(block, x, time))
 
@@ -530,15 +568,22 @@ exercise(
            "The last line is block.shortcut(x) + h; where the widths are equal, block.shortcut changes nothing."],
     mistakes=[
         (_resblock_no_shortcut, "the shortcut is missing: return block.shortcut(x) + h, so that the block only has to learn a correction"),
-        (_resblock_bare_x, "x itself does not fit where c_in and c_out differ; add block.shortcut(x), which changes the width where it must"),
+        (_resblock_bare_x, "c_in and c_out differ here: x is added through block.shortcut(x), and the time after conv1, where there are c_out channels"),
+        (_resblock_bare_x_last, "c_out and c_in channels meet in one sum: add block.shortcut(x) where you add x, and the time only after conv1"),
+        (_resblock_from_h, "this adds h, what came out of the first half; the shortcut leads around both halves: block.shortcut(x)"),
         (_resblock_no_time, "the time is not used: after the first convolution add block.time(F.silu(time))[:, :, None, None]"),
         (_resblock_plain_time, "the time goes through SiLU before its linear layer: block.time(F.silu(time))"),
+        (_resblock_time_silu_late, "the time goes through SiLU after its linear layer; SiLU comes first: block.time(F.silu(time))"),
         (_resblock_flat_time, "block.time(...) has shape (B, c_out) and cannot be added to (B, c_out, H, W): index it with [:, :, None, None]"),
         (_resblock_late_time, "the time is added at the very end, where nothing in this block can react to it; add it between the convolutions, before norm2"),
         (_resblock_time_after_norm, "the time is added after norm2; it comes before it, right after the first convolution"),
         (_resblock_times, "the time is multiplied; here it is added"),
         (_resblock_no_norm2, "norm2 is missing before the second convolution"),
         (_resblock_no_silu, "SiLU is missing in both halves; without a bend, the two convolutions add up to one"),
+        (_resblock_no_silu2, "SiLU is missing in the second half, between norm2 and conv2"),
+        (_resblock_silu_after_conv, "the order within each half is norm, SiLU, convolution; here SiLU comes after the convolution"),
+        (_resblock_silu_after_conv2, "in the second half SiLU comes after conv2; the order is norm2, SiLU, conv2"),
+        (_resblock_silu_before_norm2, "in the second half SiLU comes before norm2; the order is norm2, SiLU, conv2"),
         (_resblock_relu, "this bends with ReLU; the paper's blocks use SiLU, F.silu"),
         (_resblock_silu_first, "the order within each half is norm, SiLU, convolution; here SiLU comes before the norm"),
         (_resblock_silu_last, "there is a SiLU too many, around the sum; the shortcut must pass its input on unchanged")])
@@ -606,6 +651,31 @@ def _attention_untransposed(q, k, v):
     return (q @ k / q.shape[-1] ** 0.5).softmax(-1) @ v
 
 
+def _attention_reversed(q, k, v):
+    return (q @ k.permute(3, 2, 1, 0) / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+def _attention_by_heads(q, k, v):
+    return (q @ k.mT / q.shape[1] ** 0.5).softmax(-1) @ v
+
+
+def _attention_k_and_v(q, k, v):
+    return (q @ v.mT / q.shape[-1] ** 0.5).softmax(-1) @ k
+
+
+def _attention_exp_only(q, k, v):
+    return (q @ k.mT / q.shape[-1] ** 0.5).exp() @ v
+
+
+def _attention_all_pairs(q, k, v):
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.flatten(-2).softmax(-1).view(scores.shape) @ v
+
+
+def _attention_weights_only(q, k, v):
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+
+
 exercise(
     "attention", _attention, cases=_attention_cases,
     hints=["q @ k.transpose(-2, -1) compares every position with every other: (B, heads, N, N).",
@@ -624,6 +694,12 @@ exercise(
         (_attention_of_keys, "the weights average k; what is averaged is v"),
         (_attention_heads_axis, "the softmax runs over the heads (dim=1); each head has weights of its own, over its keys: dim=-1"),
         (_attention_channels, "this compares channels with channels (d, d); positions look at positions, so the weights are (N, N): q @ k.transpose(-2, -1)"),
+        (_attention_reversed, "the products do not fit: k.T reverses all four axes; exchange only the last two, k.transpose(-2, -1)"),
+        (_attention_by_heads, "this scales with the number of heads, q.shape[1]; d is the last size, q.shape[-1]"),
+        (_attention_k_and_v, "k and v are swapped: queries are compared with keys, and the weights average the values"),
+        (_attention_exp_only, "a softmax is more than exp: divide by the sum over the keys, so that the weights of each query add up to 1"),
+        (_attention_all_pairs, "the softmax runs over all pairs at once; the weights of each single query must add up to 1: dim=-1"),
+        (_attention_weights_only, "these are the weights; the answer is the mean that they take of the values, weights @ v"),
         (_attention_untransposed, "k must be transposed: q is (N, d), k is (N, d), so the products of all pairs are q @ k.transpose(-2, -1)")])
 
 
@@ -666,31 +742,32 @@ def _count(channels, widths, blocks, attention_at):
 
 
 def _count_wrong(*, no_time=False, up_blocks=1, skips_of_level=False, no_skips=False, no_middle=False, resize_all=False, no_last_norm=False,
-                 attention_down=False, no_attention=False, no_resize=False):
+                 attention_down=False, attention_up=False, no_attention=False, no_down=False, no_up=False, down_all=False, up_all=False,
+                 time_width=4, block_time=None, time_biases=2, first_out=False, middle_blocks=2, blocks_only=False):
     """A count of the whole network with one thing wrong."""
     def answer(channels, widths, blocks, attention_at):
-        c, c_time = widths[0], 4 * widths[0]
-        total = 0 if no_time else c * c_time + c_time + c_time * c_time + c_time
+        c, c_time = widths[0], time_width * widths[0]
+        total = 0 if no_time else c * c_time + c_time * c_time + time_biases * c_time
+        c_time = c_time if block_time is None else block_time * widths[0]
         total += conv_count(channels, c)
-        skips = [c]
+        skips = [] if blocks_only else [c]
         at = () if no_attention else attention_at
         for level, w in enumerate(widths):
             for _ in range(blocks):
-                total += block_count(c, w, c_time) + (attention_count(w) if level in at else 0)
+                total += block_count(c, w, c_time) + (attention_count(w) if level in at and not attention_up else 0)
                 c = w
                 skips.append(c)
-            if level < len(widths) - 1 or resize_all:
-                total += 0 if no_resize else conv_count(c, c)
-            if level < len(widths) - 1:
-                skips.append(c)
-        total += 2 * block_count(c, c, c_time) + (0 if no_middle else attention_count(c))
+            if level < len(widths) - 1 or resize_all or down_all:
+                total += 0 if no_down else conv_count(c, c)
+                skips += [] if blocks_only else [c]
+        total += middle_blocks * block_count(c, c, c_time) + (0 if no_middle else attention_count(c))
         for level, w in reversed(list(enumerate(widths))):
             for _ in range(blocks + up_blocks):
-                skip = 0 if no_skips else w if skips_of_level else skips.pop()
+                skip = 0 if no_skips else w if skips_of_level else skips.pop(0 if first_out else -1)
                 total += block_count(c + skip, w, c_time) + (attention_count(w) if level in at and not attention_down else 0)
                 c = w
-            if level > 0 or resize_all:
-                total += 0 if no_resize else conv_count(c, c)
+            if level > 0 or resize_all or up_all:
+                total += 0 if no_up else conv_count(c, c)
         return total + (0 if no_last_norm else 2 * c) + conv_count(c, channels)
     return answer
 
@@ -705,14 +782,26 @@ exercise(
     mistakes=[
         (_count_wrong(no_time=True), "the time network is missing: two linear layers, widths[0] to c_time and c_time to c_time"),
         (_count_wrong(up_blocks=0), "the way up has blocks + 1 blocks per level, one for every skip of its size"),
-        (_count_wrong(skips_of_level=True), "each skip has the width that was stored; the one from Downsample (or, at level 0, from the first convolution) can differ from its level's"),
+        (_count_wrong(skips_of_level=True), "each skip has the width that was stored; the one from Downsample can differ from its level's"),
         (_count_wrong(no_skips=True), "the blocks on the way up take c + skips.pop() channels: what comes from below, and the skip joined to it"),
         (_count_wrong(no_middle=True), "the attention in the middle is missing; it is always there, whatever attention_at says"),
         (_count_wrong(no_attention=True), "the attention at the levels of attention_at is missing: one layer after each of their blocks, down and up"),
         (_count_wrong(attention_down=True), "the levels of attention_at have attention on the way up too, after each of their blocks + 1 blocks"),
         (_count_wrong(resize_all=True), "the last level has no Downsample, and level 0 no Upsample"),
-        (_count_wrong(no_resize=True), "Downsample and Upsample each have a convolution, c to c, between two levels"),
-        (_count_wrong(no_last_norm=True), "the norm before the last convolution is missing: 2 c numbers")])
+        (_count_wrong(no_down=True, no_up=True), "Downsample and Upsample each have a convolution, c to c, between two levels"),
+        (_count_wrong(no_last_norm=True), "the norm before the last convolution is missing: 2 c numbers"),
+        (_count_wrong(time_width=1), "c_time is 4 * widths[0], in the time network and in every block"),
+        (_count_wrong(block_time=1), "each block gets c_time = 4 * widths[0] numbers of the time, not widths[0]"),
+        (_count_wrong(time_biases=0), "the two linear layers of the time network have biases, c_time each"),
+        (_count_wrong(first_out=True), "the skips are taken from the wrong end: the last one stored is the first one taken, skips.pop()"),
+        (_count_wrong(blocks_only=True), "there are not enough skips: stored are also the first convolution and each Downsample"),
+        (_count_wrong(blocks_only=True, up_blocks=0), "stored are also the first convolution and each Downsample, so each level has one block more on the way up"),
+        (_count_wrong(middle_blocks=1), "the middle has two blocks, one before its attention and one after it"),
+        (_count_wrong(no_down=True), "Downsample has a convolution too, c to c, at each level but the last"),
+        (_count_wrong(no_up=True), "Upsample has a convolution too, c to c, at each level but level 0"),
+        (_count_wrong(down_all=True), "the last level has no Downsample; the middle follows"),
+        (_count_wrong(up_all=True), "level 0 has no Upsample; the last norm and convolution follow"),
+        (_count_wrong(attention_up=True), "the levels of attention_at have attention on the way down too, after each of their blocks")])
 
 
 def _padded_cases():
@@ -782,6 +871,37 @@ def _padded_cut(net, x, t, multiple):
     return net(x[:, :, :H // multiple * multiple, :W // multiple * multiple], t)
 
 
+def _padded_two(net, x, t, multiple):
+    H, W = x.shape[2:]
+    return net(F.pad(x, (-W % multiple, -H % multiple), mode="replicate"), t)[:, :, :H, :W]
+
+
+def _padded_eight(net, x, t, multiple):
+    H, W = x.shape[2:]
+    return net(F.pad(x, (0, 0, 0, 0, 0, -H % multiple, 0, -W % multiple), mode="replicate"), t)[:, :, :H, :W]
+
+
+def _padded_edge(net, x, t, multiple):
+    H, W = x.shape[2:]
+    return net(F.pad(x, (0, -W % multiple, 0, -H % multiple), mode="edge"), t)[:, :, :H, :W]
+
+
+def _padded_around(net, x, t, multiple):
+    H, W = x.shape[2:]
+    above, left = -H % multiple // 2, -W % multiple // 2
+    x = F.pad(x, (left, -W % multiple - left, above, -H % multiple - above), mode="replicate")
+    return net(x, t)[:, :, above:above + H, left:left + W]
+
+
+def _padded_by_two(net, x, t, multiple):
+    return _padded(net, x, t, 2)
+
+
+def _padded_minus_crop(net, x, t, multiple):
+    below, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    return net(F.pad(x, (0, right, 0, below), mode="replicate"), t)[:, :, :-below, :-right]
+
+
 exercise(
     "padded", _padded, cases=_padded_cases,
     hints=["How many rows are missing to the next multiple? None if it fits already. In Python, -H % multiple says it.",
@@ -797,4 +917,10 @@ exercise(
         (_padded_wrong_crop, "the padding is below and at the right, but this cuts off what is above and at the left: keep [:, :, :H, :W]"),
         (_padded_remainder, "H % multiple is what is left over; what is missing to the next multiple is -H % multiple"),
         (_padded_resized, "this stretches the picture, and a stretched picture has other noise (each pixel counts twice here and there); pad it instead"),
-        (_padded_cut, "this cuts the picture to a size that fits, so the result is smaller than x; pad it and cut the padding off afterwards")])
+        (_padded_cut, "this cuts the picture to a size that fits, so the result is smaller than x; pad it and cut the padding off afterwards"),
+        (_padded_two, "F.pad needs four numbers here: (left, right, above, below)"),
+        (_padded_eight, "with mode=\"replicate\", F.pad takes the last two dimensions only: four numbers, (left, right, above, below)"),
+        (_padded_edge, "F.pad knows no mode \"edge\" (numpy does); here it is called mode=\"replicate\""),
+        (_padded_around, "this pads on both sides; the picture must stay in the upper left corner, so pad below and at the right only"),
+        (_padded_by_two, "this pads to a multiple of 2; how often the network halves is in the argument `multiple`"),
+        (_padded_minus_crop, "where nothing was padded, :-0 keeps nothing; cut with the old sizes instead, [:, :, :H, :W]")])
