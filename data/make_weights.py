@@ -30,7 +30,7 @@ RUNS = Path(__file__).resolve().parents[1] / "runs"
 COMMAND = "python data/make_weights.py"
 RECIPES = {"digits": "--steps 5000",
            "mnist": "--steps 5000 --batch 64 --lr 1.5e-3 --decay 0.999 --widths 24 48 96 --attention-at 2 --schedule linear --T 1000"}
-WALK, STEPS = "DDIM, eta = 1", 20                                          # how the samples that MNIST's card is about are drawn
+WALK, STEPS = "DPM-Solver++(2M)", 20                                      # how the samples that MNIST's card is about are drawn
 
 
 def make_classifier(digits):

@@ -131,7 +131,10 @@ class UNet(nn.Module):
         self.norm, self.last = _norm(c, groups), _zero(nn.Conv2d(c, channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """x: (B, channels, H, W), H and W multiples of 2^(levels-1); t: (B,) int64. Returns eps_hat, shaped like x."""
+        """x: (B, channels, H, W), H and W multiples of 2^(levels-1); t: (B,) int64.
+
+        Returns eps_hat, shaped like x.
+        """
         self._check(x, t)
         time = self.time(time_embedding(t, self.time[0].in_features).to(x.dtype))   # (B, 4 * widths[0])
         h = self.first(x)

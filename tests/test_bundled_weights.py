@@ -9,6 +9,7 @@ import torch
 from ddpm_lib import data, metrics, weights
 from ddpm_lib.ddpm import sample_ddpm, simple_loss
 from ddpm_lib.denoise import clipped, denoiser
+from ddpm_lib.samplers import dpmpp_2m, even_times
 from ddpm_lib.schedules import SCHEDULES
 from ddpm_lib.train import loss_by_t
 from ddpm_lib.unet import UNet
@@ -54,6 +55,34 @@ def test_features_tell_data_from_noise(digits, classifier):
     noise = torch.randn(898, 1, 8, 8, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
     assert metrics.frechet_distance(metrics.features(classifier, noise), of_data) > 10 * halves
     assert metrics.confident_share(classifier, digits.x_0) > 0.99
+
+
+def test_mnist_digits_in_20_steps():
+    """64 digits in 20 steps: as many sure ones as the card says, up to chance; every kind among them; near the test set."""
+    net, card = weights.load("mnist", UNet)
+    schedule = SCHEDULES[card["schedule"]["name"]](card["schedule"]["T"])
+    eye, _ = weights.load("mnist_classifier", metrics.Classifier)
+    test_set = metrics.Moments(**weights.read(weights.find("mnist_moments"))[0])
+    start = torch.randn(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for _, x, _ in dpmpp_2m(clipped(denoiser(net, schedule)), start, even_times(schedule, 20), schedule):
+        pass
+    share = card["scores"]["share classified with confidence above 0.9"]
+    assert abs(metrics.confident_share(eye, x) - share) < 4 * (share * (1 - share) / 64) ** 0.5
+    assert share > 0.7 and eye(x).argmax(1).unique().numel() == 10
+    near, far = (metrics.frechet_distance(metrics.features(eye, part), test_set) for part in (x, start.clamp(-1, 1)))
+    assert near < 200 < far / 5, (near, far)
+    assert (FOLDER / "mnist.safetensors").stat().st_size < 4e6
+
+
+def test_mnist_card():
+    """What is promised of the card; the numbers were measured by the command it names."""
+    card = weights.load("mnist", UNet)[1]
+    scores = card["scores"]
+    assert card["command"] == "python data/make_weights.py mnist" and {"data", "recipe", "trained", "schedule"} <= card.keys()
+    real = scores["Frechet distance of 10,000 training pictures to the test set"]
+    assert scores["samples"].startswith("10,000") and 0 < real < scores["Frechet distance of the samples to the test set"]
+    assert scores["share of the samples nearer to a training picture than all but 1 % of the test pictures"] < 0.03
+    assert sum("by steps" in key for key in scores) == 3
 
 
 def test_cards_are_complete_and_files_small():

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_lib import data, downloads
+from ddpm_lib import data, downloads, weights
+from ddpm_lib.__main__ import main
+from ddpm_lib.unet import UNet
 
 MNIST = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 
@@ -184,6 +186,13 @@ def own(tmp_path, monkeypatch, change=lambda name, body: body, unpacked=False):
 def test_files_of_ddpm_data_are_used(tmp_path, monkeypatch, unpacked):
     own(tmp_path, monkeypatch, unpacked=unpacked)
     assert data.load("mnist").x_0.shape == (6, 1, 28, 28) and data.load("mnist_test").labels.tolist() == [0, 1, 2, 3]
+
+
+def test_the_command_line_trains_on_mnist(tmp_path, monkeypatch):
+    own(tmp_path, monkeypatch)
+    tiny = ["--widths", "8", "16", "--groups", "4", "--batch", "4", "--T", "10", "--steps", "2"]
+    assert main(["train", "--data", "mnist", "--out", str(tmp_path / "run"), *tiny]) == 0
+    assert weights.load(tmp_path / "run" / "weights.safetensors", UNet)[1]["shape"] == [1, 28, 28]
 
 
 @pytest.mark.parametrize("change, words", [
