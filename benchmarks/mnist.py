@@ -19,7 +19,7 @@ from ddpm_lib.unet import UNet
 
 S = linear_schedule()
 N, BATCH = 256, 64                                                         # samples behind a distance of `sampling`; drawn at once
-OURS = [(dpmpp_2m, 5), (dpmpp_2m, 10), (dpmpp_2m, 20), (heun, 10), (ddim, 10), (ddim, 20), (ddim, 50), (ddpm, 10), (ddpm, 20), (ddpm, 50)]
+OURS = [(dpmpp_2m, 5), (dpmpp_2m, 10), (dpmpp_2m, 20), (heun, 10), (ddim, 10), (ddim, 20), (ddim, 50), (ddpm, 10), (ddpm, 20), (ddpm, 50), (ddpm, 100)]
 WIDTHS, LIMIT, EVERY, CHECKED = (24, 48, 96), 300, 60, 256                 # of `training`: network, seconds, checks, samples in each
 GOOD = 150.0                                                               # the Frechet distance to be reached
 
@@ -44,8 +44,8 @@ class Judge:
 
 # -- whole sampling ------------------------------------------------------------------------------------------------------------
 
-def sampling(quick):
-    """Ours and theirs with the same weights: seconds for BATCH digits and the distance of N."""
+def sampling(quick, only=""):
+    """Ours and theirs with the same weights: seconds for BATCH digits and the distance of N. only: of the ways whose name holds it."""
     versions, judge, n = peers.ready(), Judge(), 2 * 8 if quick else N
     batch = 8 if quick else BATCH
     net = weights.load("mnist", UNet)[0].to(memory_format=torch.channels_last)
@@ -60,6 +60,8 @@ def sampling(quick):
     _ours(net, ddim, 5)(batch)                                             # the first calls are slow
     rows = []
     for name, (draw, calls) in ways.items():
+        if only not in name:
+            continue
         torch.manual_seed(0)                                               # the peers draw from torch's own generator
         parts, seconds = [], []
         for _ in range(n // batch):

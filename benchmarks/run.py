@@ -34,6 +34,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny settings, nothing is saved")
+    parser.add_argument("--ways", default="", help="of the part sampling, measure only the ways whose name holds this text, and keep the others' rows")
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"there is no part {min(unknown)!r}: choose among {', '.join(PARTS)}")
@@ -44,7 +45,11 @@ def main():
     for part in (p for p in PARTS if p in options.parts or not options.parts):
         print(f"Measuring: {part} ...", flush=True)
         machine = describe_machine()                                       # before, while nothing of ours loads it
-        results[part] = {"machine": machine, **PARTS[part](options.quick)}
+        measured = PARTS[part](options.quick, options.ways) if part == "sampling" else PARTS[part](options.quick)
+        if part == "sampling" and options.ways and part in results:
+            fresh = {row["way"] for row in measured["rows"]}
+            measured["rows"] += [row for row in results[part]["rows"] if row["way"] not in fresh]
+        results[part] = {"machine": machine, **measured}
         if not options.quick:                                              # after each part: a long run may be stopped
             write(file, json.dumps(results, indent=1) + "\n")
             write(HERE / "results.md", report.render(results))
