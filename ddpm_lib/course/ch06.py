@@ -1,7 +1,5 @@
 """Figures and exercises of chapter 06, The U-Net: what each part costs and sees, and the map to click through."""
 import dataclasses
-import hashlib
-import json
 
 import numpy as np
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from .. import plots
 from ..unet import ResBlock, UNet
 from .exercise import exercise
-from .explore import figure_png, show_png
+from .explore import figure_png, scripted, show_png
 
 
 def costs(net: nn.Module, *inputs: Tensor) -> dict[str, int]:
@@ -343,12 +341,8 @@ class UNetMap:
             shown.append({"name": name, "size": sizes[name], "boxes": boxes, "wide": wide, "high": high, "main": main,
                           "skips": sorted(skips.items()), "labels": _labels(found, spots)})
         settings = {"nets": shown, "shades": SHADES, "key": KEY, "box": (BOX, HIGH), "alt": self.alt}
-        settings["id"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        text = json.dumps(settings, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\u0021--")
-        return (f'<div class="um-{settings["id"]}"><p><em>(A map of the network to click through belongs here; it needs scripts. In '
-                "JupyterLab: run the cell, or trust the notebook. The picture above shows the same map.)</em></p></div>"
-                "<style>@media screen{.fs-stills{display:none!important}}</style>"
-                f"<script>{_MAP_JS.replace('PARAMETERS', text)}</script>")
+        return scripted("um", settings, "A map of the network to click through belongs here; it needs scripts. In "
+                        "JupyterLab: run the cell, or trust the notebook. The picture above shows the same map.", _MAP_JS, (",", ":"))
 
     def _ipython_display_(self):
         from IPython.display import display

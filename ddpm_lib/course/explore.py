@@ -287,13 +287,22 @@ def slider_html(rows, settings, limit):
     data = encode_within(sheet, limit)
     settings = {**settings, "w": w, "h": h, "columns": columns}
     settings["sheet"] = "data:image/png;base64," + base64.b64encode(data).decode()
-    settings["id"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return scripted("fs", settings, f"A slider over {len(rows[0])} frames belongs here; it needs "
+                    "scripts. In JupyterLab: run the cell, or trust the notebook. The stills above show some of the frames.", _SLIDER_JS)
+
+
+def scripted(kind, settings, words, script, separators=None):
+    """A figure that a script draws: a <div> whose class is a hash of the settings, and the script with the settings for PARAMETERS.
+
+    words: what stands there where scripts are removed; where they run, the still picture before it is hidden.
+    separators: (",", ":") for a page with many numbers, to be smaller.
+    """
+    settings = {**settings, "id": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]}
     # "</" would end the script, "<!--" would open a comment; a JSON string may write both in another way
-    text = json.dumps(settings).replace("</", "<\\/").replace("<!--", "<\\u0021--")
-    return (f'<div class="fs-{settings["id"]}"><p><em>(A slider over {len(rows[0])} frames belongs here; it needs '
-            "scripts. In JupyterLab: run the cell, or trust the notebook. The stills above show some of the frames.)"
-            "</em></p></div><style>@media screen{.fs-stills{display:none!important}}</style>"
-            f"<script>{_SLIDER_JS.replace('PARAMETERS', text)}</script>")
+    text = json.dumps(settings, separators=separators).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    return (f'<div class="{kind}-{settings["id"]}"><p><em>({words})</em></p></div>'
+            "<style>@media screen{.fs-stills{display:none!important}}</style>"
+            f"<script>{script.replace('PARAMETERS', text)}</script>")
 
 
 def frame_slider(frames, labels=None, *, alt, zoom=1, start=0, ms=120, still=6, limit=SHEET_LIMIT, choice="choice",
@@ -767,12 +776,9 @@ class LatentPlane:
                  for plane in self.planes]
         settings = {"planes": shown, "side": side, "w": w, "h": h, "texts": texts, "names": self.names, "axes": self.axes,
                     "colours": PLANE_COLOURS, "alt": self.alt}
-        settings["id"] = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        text = json.dumps(settings, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\u0021--")
-        return (f'<div class="lp-{settings["id"]}"><p><em>(A plane to drag a point in belongs here; it needs scripts. In '
-                "JupyterLab: run the cell, or trust the notebook. The picture above shows what each part of the plane is "
-                "decoded to.)</em></p></div><style>@media screen{.fs-stills{display:none!important}}</style>"
-                f"<script>{_PLANE_JS.replace('PARAMETERS', text)}</script>")
+        return scripted("lp", settings, "A plane to drag a point in belongs here; it needs scripts. In "
+                        "JupyterLab: run the cell, or trust the notebook. The picture above shows what each part of the plane is "
+                        "decoded to.", _PLANE_JS, (",", ":"))
 
     def _still(self, side):
         from matplotlib.figure import Figure
