@@ -47,11 +47,12 @@ def good():
         v4.new_code_cell(tool.FIRST_CELL, metadata={"tags": ["nbval-ignore-output"]}),
         v4.new_markdown_cell("## One step\n\n" + words + "\n\n```python\njust_a_name = 1\n```\n\nA formula $just$."),
         v4.new_code_cell("show(fig, alt)", outputs=[picture]),
-        v4.new_markdown_cell("## Exercises\n\n### The step"),
+        v4.new_markdown_cell("## Exercises\n\nThe step."),
         v4.new_code_cell("def my_q_step(x):\n    ...", metadata={"tags": ["exercise", "exercise-q_step"]}),
         v4.new_code_cell('my_q_step = check("q_step", my_q_step)', outputs=[v4.new_output("stream", text="☐ q_step")]),
         v4.new_markdown_cell("## What goes wrong\n\n| mistake | sign |\n|---|---|"),
-        v4.new_markdown_cell("## Summary\n\n### References\n\nHo et al. 2020."),
+        v4.new_markdown_cell("## Summary\n\nA formula."),
+        v4.new_markdown_cell("## References\n\nHo et al. 2020."),
     ]
     nb = v4.new_notebook(cells=cells)
     for k, cell in enumerate(tool.code_cells(nb), 1):
@@ -131,7 +132,7 @@ PLANTED = [
     (move(9, 8), "the parts must come in this order"),
     (plant(8, source="## The end"), "a part is missing: What goes wrong"),
     (plant(9, source="## The end"), "a part is missing: Summary"),
-    (plant(9, source="## Summary"), "a part is missing: References"),
+    (plant(10, source="## The end"), "a part is missing: References"),
     (plant(6, metadata={}), "a part is missing: exercise"),
     (plant(6, metadata={"tags": ["exercise"]}), "needs the tags exercise and exercise-<name>"),
     (plant(6, metadata={"tags": ["exercise-q_step"]}), "needs the tags exercise and exercise-<name>"),
@@ -180,9 +181,28 @@ def test_canonical_form_is_a_fixed_point_and_drops_what_passes():
     assert tool.to_text(tool.canonical(new, "02_noise.ipynb")) == tool.to_text(new) != text
     assert [o.get("text") for o in new.cells[4].outputs] == [None, "a\nb\n", None]
     assert new.cells[4].outputs[2].data == {"text/plain": "[live]"}
-    assert new.cells[4].metadata == {"tags": ["nbval-check-output"]} and "widgets" not in new.metadata
+    assert new.cells[4].metadata == {"tags": ["nbval-check-output"], "slideshow": {"slide_type": "fragment"}}
+    assert "widgets" not in new.metadata
     assert [cell.execution_count for cell in tool.code_cells(new)] == [1, 2, 3, 4]
     assert text.endswith("}\n") and "☐" in text and "\r" not in text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
+def test_a_chapter_can_be_presented(path):
+    """Every cell says where it stands in a slide show, and as many slides begin as there are sections."""
+    nb = nbformat.read(path, 4)
+    types = [cell.metadata["slideshow"]["slide_type"] for cell in nb.cells]
+    assert types == [tool.slide_type(cell) for cell in nb.cells] and types[0] == "slide"
+    sections = [cell for cell in nb.cells if cell.cell_type == "markdown" and cell.source.startswith("## ")]
+    assert types.count("slide") == len(sections) + 1 - types.count("skip") and types.count("skip") == 1
+
+
+def test_a_text_is_cut_at_its_headings_and_nothing_is_lost():
+    text = "Before.\n\n## One\n\nText.\n\n```\n## no heading\n```\n### Two\n\nText."
+    cells = tool.sections(v4.new_markdown_cell(text))
+    assert [cell.source.split("\n")[0] for cell in cells] == ["Before.", "## One", "### Two"]
+    assert "\n".join(cell.source for cell in cells) == text
+    assert tool.sections(v4.new_code_cell("## a comment\nx = 1\n## another"))[0].source.count("##") == 2
 
 
 def test_canon_writes_this_repository_into_a_fork(tmp_path):

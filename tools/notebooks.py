@@ -74,16 +74,17 @@ def canonical(nb, path):
     """A copy of a notebook in the one form that is committed: same content, same bytes.
 
     Execution counts 1..N, ids from the content, merged streams, no stderr, no widget views or states, no timings,
-    metadata of cells reduced to tags; badge and first cell as this repository has them.
+    a cell for each heading, metadata of cells reduced to tags and their place in a slide show; badge and first cell as this repository has them.
     """
     new = nbformat.v4.new_notebook(metadata={
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"}})
     seen, count, first = {}, 0, True
-    for old in nb.cells:
+    for old in (part for cell in nb.cells for part in sections(cell)):
         cell = nbformat.NotebookNode(cell_type=old.cell_type, metadata={}, source=old.source.strip("\n"))
         if old.metadata.get("tags"):
             cell.metadata["tags"] = list(dict.fromkeys(old.metadata["tags"]))
+        cell.metadata["slideshow"] = {"slide_type": slide_type(cell)}
         if cell.cell_type == "markdown":
             cell.source = BADGE.sub(badge_url(path), cell.source)
         if cell.cell_type == "code":
@@ -96,6 +97,29 @@ def canonical(nb, path):
         cell.id = cell_id(cell, seen)
         new.cells.append(cell)
     return new
+
+
+def sections(cell):
+    """A cell, or the cells that a text is cut into, so that each of its headings begins one."""
+    if cell.cell_type != "markdown":
+        return [cell]
+    parts, fenced = [[]], False
+    for line in cell.source.splitlines():
+        fenced ^= line.startswith("```")
+        if not fenced and line.startswith(("## ", "### ")) and any(map(str.strip, parts[-1])):
+            parts.append([])
+        parts[-1].append(line)
+    return [nbformat.NotebookNode({**cell, "source": "\n".join(part)}) for part in parts]
+
+
+def slide_type(cell):
+    """Where a cell stands when the notebook is presented (slides/README.md): a chapter's section begins a slide, other text
+    the next screen below, code appears under the text before it."""
+    if cell.cell_type == "code":
+        return "fragment"
+    if cell.source.startswith("## References"):
+        return "skip"
+    return "slide" if cell.source.startswith(("# ", "## ")) else "subslide"
 
 
 def cell_id(cell, seen):
