@@ -2,14 +2,17 @@
 # Works with GNU Make 3.81 (macOS) and newer, and in a folder whose name has spaces. On Windows: see README.md.
 
 ARGS ?=
+ONLY ?=
+SERVE ?=
 
-.PHONY: help lab test notebooks weights bench lint clean
+.PHONY: help lab test notebooks slides weights bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
 	@echo "make lab        open the course in JupyterLab (the first time it installs what it needs)"
 	@echo "make test       run every test and every notebook"
 	@echo "make notebooks  run all notebooks again and save their outputs"
+	@echo "make slides     build the decks (ONLY=02 one of them, SERVE=1 shows it while you write)"
 	@echo "make weights    train the bundled networks again"
 	@echo "make bench      measure the library beside its peers"
 	@echo "make lint       check the style of the code"
@@ -143,6 +146,10 @@ notebooks:
 	@sh -c "$$SET_UP" set-up test
 	.venv/bin/python tools/notebooks.py run notebooks/*.ipynb $(ARGS)
 
+slides:
+	@sh -c "$$SET_UP" set-up test
+	.venv/bin/python slides/build.py $(if $(ONLY),--only $(ONLY)) $(if $(SERVE),--serve) $(ARGS)
+
 weights:
 	@sh -c "$$SET_UP" set-up test
 	.venv/bin/python data/make_weights.py $(ARGS)
@@ -156,5 +163,5 @@ lint:
 	.venv/bin/python -m ruff check $(ARGS) .
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache build ddpm_lib.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache build ddpm_lib.egg-info slides/_build slides/node_modules
 	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
