@@ -11,6 +11,7 @@ import argparse
 import ast
 import base64
 import collections
+import concurrent.futures
 import hashlib
 import http.server
 import importlib
@@ -428,17 +429,21 @@ def make_assets(deck, fresh=False):
     wanted, listings = references(deck.read_text(encoding="utf-8"))
     for ref in listings:
         write(BUILD / f"src-{hashlib.sha1(ref.encode()).hexdigest()[:12]}.py", listing(ref))
-    read = set()
+    read, keys, moved = set(), {}, {}
     for kind, names in wanted.items():
         for name in names:
-            function = lookup(name)
-            module = HERE / "figures" / f"{name.partition('.')[0]}.py"
-            key = {file.relative_to(ROOT).as_posix(): digest(file) for file in sorted({*imported(module), *(ROOT / t for t in TOOLS[:1])})}
+            function, module = lookup(name), HERE / "figures" / f"{name.partition('.')[0]}.py"
+            key = keys[module] = keys.get(module) or {file.relative_to(ROOT).as_posix(): digest(file) for file in sorted({*imported(module), *(ROOT / t for t in TOOLS[:1])})}
             path = BUILD / f"{name}.json"
             old = json.loads(path.read_text(encoding="utf-8")) if path.exists() and not fresh else {}
-            if old.get("key") != key or any(not (ROOT / f).is_file() or digest(ROOT / f) != c for f, c in old["data"].items()):
+            if module not in moved:                            # a module keeps what it has read, for all its functions
+                moved[module] = any(not (ROOT / file).is_file() or digest(ROOT / file) != checksum for file, checksum in data_of(module).items())
+            if old.get("key") != key or moved[module]:
                 with matplotlib.rc_context(figures.STYLE), Opened() as opened:
-                    result = function()
+                    try:
+                        result = function()
+                    except ValueError as error:
+                        raise Stop(f"{name}: {error}") from error
                     kinds = {Figure: make_figure, figures.Frames: make_frames, str: lambda text, name: {"kind": "text", "text": text}}
                     make = next((make for type_, make in kinds.items() if isinstance(result, type_)), None)
                     if make is None:
@@ -448,8 +453,16 @@ def make_assets(deck, fresh=False):
                 write(path, json.dumps(old))
             if old["kind"] != kind:
                 raise Stop(f"{name} is of the kind {old['kind']}, but {deck.name} uses it as {kind}.")
-            read |= set(old["data"])
+    for module in keys:
+        read |= set(data_of(module))
     return read
+
+
+def data_of(module):
+    """{file: checksum} of the data and notebooks that were read for anything that a module of figures has made."""
+    functions = vars(importlib.import_module(f"figures.{module.stem}"))
+    made = (json.loads(path.read_text(encoding="utf-8")) for path in BUILD.glob(f"{module.stem}.*.json") if path.suffixes[0][1:] in functions)
+    return {file: checksum for old in made for file, checksum in old.get("data", {}).items()}
 
 
 class Opened:
@@ -479,8 +492,8 @@ class Opened:
                 Opened._watching.add(path.relative_to(ROOT).as_posix())
 
 
-def marp(decks, kind, out):
-    """Let Marp make one kind of file ("html", "pdf", "notes") of all decks."""
+def marp(deck, kind, out):
+    """Let Marp make one kind of file ("html", "pdf", "notes") of a deck."""
     environment = {**os.environ, "DECK_ASSETS": str(BUILD), "DECK_PAPER": "1" if kind == "pdf" else ""}
     if kind == "pdf":
         if not chromium():
@@ -490,17 +503,16 @@ def marp(decks, kind, out):
             environment["CHROME_NO_SANDBOX"] = "1"             # Chromium refuses its sandbox as root
     options = {"html": [], "pdf": ["--pdf", "--pdf-outlines"], "notes": ["--notes"]}[kind]
     out.mkdir(parents=True, exist_ok=True)
-    for deck in decks:
-        target = out / (f"{deck.stem}.notes.txt" if kind == "notes" else f"{deck.stem}.{kind}")
-        command = [shutil.which("node") or "node", str(HERE / "node_modules/@marp-team/marp-cli/marp-cli.js"), "-c", str(HERE / "marp.config.mjs"),
-                   *options, "-o", str(target), str(deck)]
-        done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode or not target.exists():
-            raise Stop(f"Marp could not make {target.name}:\n{(done.stderr or done.stdout).strip()[-1500:]}")
-        if kind == "html":
-            write(target, glyphs_once(target.read_text(encoding="utf-8")))
-        if kind == "pdf":
-            shapes_once(target)
+    target = out / (f"{deck.stem}.notes.txt" if kind == "notes" else f"{deck.stem}.{kind}")
+    command = [shutil.which("node") or "node", str(HERE / "node_modules/@marp-team/marp-cli/marp-cli.js"), "-c", str(HERE / "marp.config.mjs"),
+               *options, "-o", str(target), str(deck)]
+    done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode or not target.exists():
+        raise Stop(f"Marp could not make {target.name}:\n{(done.stderr or done.stdout).strip()[-1500:]}")
+    if kind == "html":
+        write(target, glyphs_once(target.read_text(encoding="utf-8")))
+    if kind == "pdf":
+        shapes_once(target)
 
 
 def glyphs_once(page):
@@ -564,8 +576,8 @@ def build(decks, out, kinds=("html", "pdf", "notes"), fresh=False, manifest=True
         began = time.perf_counter()
         data = make_assets(deck, fresh)
         made = time.perf_counter()
-        for kind in kinds:
-            marp([deck], kind, out)
+        with concurrent.futures.ThreadPoolExecutor() as together:
+            list(together.map(lambda kind, deck=deck: marp(deck, kind, out), kinds))
         files = [out / f"{deck.stem}.{end}" for end in ("html", "pdf", "notes.txt") if (out / f"{deck.stem}.{end}").exists()]
         if manifest:
             path = out / MANIFEST

@@ -68,7 +68,7 @@ at=()=>rs.map(r=>+r.value),tell=()=>c&&c.postMessage(at()),
 show=v=>{rs.forEach((r,j)=>{r.value=v[j];os[j].textContent=L[j][v[j]];r.setAttribute('aria-valuetext',L[j][v[j]])});
 const k=(v[1]||0)*n+v[0];g.forEach((x,j)=>x.classList.toggle('on',j==k))};
 for(const r of rs){r.addEventListener('input',()=>{show(at());tell()});r.addEventListener('pointerup',()=>r.blur());
-r.addEventListener('keydown',e=>{if(/^Page/.test(e.key)){e.preventDefault();r.blur();document.dispatchEvent(new KeyboardEvent('keydown',e))}
+r.addEventListener('keydown',e=>{if(/^(Page|[pfo ]$)/i.test(e.key)){e.preventDefault();r.blur();document.dispatchEvent(new KeyboardEvent('keydown',e))}
 else if(/^(Arrow|Home|End)/.test(e.key))e.stopPropagation()});
 for(const t of['touchstart','touchmove','touchend','wheel'])r.addEventListener(t,e=>e.stopPropagation(),{passive:true})}
 show(rs.map(r=>+r.dataset.start));if(c){c.onmessage=e=>e.data==='?'?tell():show(e.data);c.postMessage('?')}})()</script>`

@@ -9,7 +9,12 @@ A Figure is shown at 100 pixels per inch, so 17.3 points are the 24 pixels that 
 a figure that was drawn for a notebook larger. The build refuses smaller letters, pale ones, and clipped ones.
 """
 import dataclasses
+import json
+import pathlib
+import re
 from collections.abc import Sequence
+
+NOTEBOOKS = pathlib.Path(__file__).resolve().parents[2] / "notebooks"
 
 PIXELS_PER_INCH = 100
 STYLE = {"font.size": 18, "axes.titlesize": 20, "axes.labelsize": 19, "legend.fontsize": 18, "figure.titlesize": 20,
@@ -17,6 +22,24 @@ STYLE = {"font.size": 18, "axes.titlesize": 20, "axes.labelsize": 19, "legend.fo
          "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "text.color": "#1b1f24",
          "axes.labelcolor": "#1b1f24", "axes.edgecolor": "#444c55", "xtick.color": "#1b1f24", "ytick.color": "#1b1f24",
          "path.simplify_threshold": 0.5, "svg.fonttype": "path", "svg.hashsalt": "ddpm"}      # letters as outlines; the same ids in every build
+
+
+def cells(number: str) -> list[dict]:
+    """The cells of a chapter's saved notebook, number "00" to "08"."""
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def printed(number: str, pattern: str) -> list[re.Match]:
+    """Every place where what a chapter's saved notebook printed matches a pattern (^ and $ match at lines).
+
+    Measured numbers that take too long to measure again come from here. Raises ValueError if nothing matches.
+    """
+    text = "\n".join("".join(output.get("text", "")) for cell in cells(number) for output in cell.get("outputs", []))
+    found = list(re.finditer(pattern, text, re.M))
+    if not found:
+        raise ValueError(f"the notebook of chapter {number} prints nothing like {pattern!r} (any more).")
+    return found
 
 
 def resized(figure, width: int):
