@@ -139,7 +139,7 @@ lab:
 
 test:
 	@sh -c "$$SET_UP" set-up test
-	@echo "Running the library's tests and every notebook; the notebooks take most of the time (about 15 minutes in all)."
+	@echo "Running the library's tests and every notebook; the notebooks take most of the time (about 20 minutes in all)."
 	.venv/bin/python -m pytest $(ARGS)
 
 notebooks:
