@@ -18,7 +18,6 @@ import pytest
 from nbformat import v4
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "slides"))
 KNOWN = {"Cannot read properties of null (reading 'observe')"}      # jupyterlab-slideshow 0.3.4 says it once; nothing is missing
 LIVE = '''\
 import numpy as np
@@ -68,17 +67,6 @@ def lab(tmp_path_factory):
     finally:
         process.terminate()
         process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    pytest.importorskip("playwright.sync_api", reason="playwright is missing: python -m pip install -r requirements-dev.txt")
-    import check
-    try:
-        with check.browser() as b:
-            yield b
-    except FileNotFoundError as sentence:
-        pytest.skip(str(sentence))
 
 
 def presented(browser, lab, name):

@@ -1,0 +1,24 @@
+"""One Chromium for all tests that look at pages. Where it is missing they skip, and say what to install."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "slides"))
+
+
+@pytest.fixture(scope="session")
+def check():
+    """slides/check.py: how a page is opened and measured."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is missing: python -m pip install -r requirements-dev.txt")
+    import check
+    return check
+
+
+@pytest.fixture(scope="session")
+def browser(check):
+    try:
+        with check.browser() as b:
+            yield b
+    except FileNotFoundError as sentence:
+        pytest.skip(str(sentence))
