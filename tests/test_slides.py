@@ -405,6 +405,12 @@ def test_the_evening_leaves_out_slides_that_exist_and_fits():
     assert sum(float(minutes) for _, _, minutes in rows) + 15 <= 180
 
 
+def test_the_guide_has_an_exercise_on_paper_for_every_chapter():
+    guide = (SLIDES / "README.md").read_text(encoding="utf-8")
+    table = guide.split("### No network in the room")[1].split("\n## ")[0]
+    assert re.findall(r"^\| (\d\d) \| [^|]{40,} \|$", table, re.M) == [deck[:2] for deck in DECKS]
+
+
 def test_the_guide_has_a_question_for_every_chapter():
     guide = (SLIDES / "README.md").read_text(encoding="utf-8")
     table = guide.split("## What people get wrong")[1].split("\n## ")[0]
