@@ -357,6 +357,7 @@ def test_serving_listens_on_this_machine_only(node):
     import socket
     import time
     import urllib.request
+    (build.BUILD / "serve" / "02-forward-noising.html").unlink(missing_ok=True)      # what an earlier run has left there
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -377,7 +378,7 @@ def test_serving_listens_on_this_machine_only(node):
                 socket.create_connection((address, port), timeout=2)
     finally:
         process.terminate()
-        process.wait(10)
+        process.communicate(timeout=10)
 
 
 # --- the instructor's guide --------------------------------------------------------------------------------------
