@@ -3,6 +3,7 @@ import base64
 import io
 import json
 import re
+import signal
 import struct
 import zlib
 
@@ -298,6 +299,71 @@ def test_live_loss_says_that_it_was_stopped_and_passes_it_on(capsys):
     with pytest.raises(ZeroDivisionError), LiveLoss(4):
         1 / 0                                                  # noqa: B018
     assert capsys.readouterr().out.endswith("0/4, 0 s, stopped: ZeroDivisionError\n")
+
+
+@pytest.fixture
+def in_a_kernel(monkeypatch):
+    """LiveLoss as in a notebook, its displays thrown away; the handler of SIGINT is as before afterwards."""
+    import IPython.display
+
+    from ddpm_lib.course import explore
+    monkeypatch.setattr(explore, "in_kernel", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", lambda *args, **kwargs: type("Handle", (), {"update": lambda *a, **k: None})())
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def small_training(steps, stop_at=None):
+    """Four numbers that are trained; the stop button is pressed in the middle of step stop_at. Returns them, and the LiveLoss."""
+    w = torch.nn.Parameter(torch.zeros(4))
+    optimizer = torch.optim.Adam([w], lr=0.1)
+    with LiveLoss(steps, plot=False) as live:
+        for step in range(1, steps + 1):
+            loss = (w - 1).square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            if step == stop_at:
+                signal.raise_signal(signal.SIGINT)             # between backward() and step(): half a step
+            optimizer.step()
+            live.step(loss.item())
+    return w.detach().clone(), live
+
+
+def test_the_stop_button_ends_a_training_after_a_whole_step(in_a_kernel, capsys):
+    stopped, live = small_training(50, stop_at=7)
+    assert len(live.losses) == 7
+    assert capsys.readouterr().out == (
+        "You stopped after step 7 of 50. What was learned until then is kept, and the cells below work with it.\n"
+        "To train to the end, run the notebook again from the cell that makes the network.\n")
+    seven, _ = small_training(7)
+    assert torch.equal(stopped, seven) and not torch.equal(stopped, torch.zeros(4)) and capsys.readouterr().out == ""
+
+
+def test_pressed_twice_it_stops_at_once(in_a_kernel, capsys):
+    with LiveLoss(5, plot=False) as live:
+        live.step(1.0)
+        signal.raise_signal(signal.SIGINT)
+        assert not live.losses[1:]
+        signal.raise_signal(signal.SIGINT)
+        live.step(2.0)
+    assert live.losses == [1.0] and "You stopped after step 1 of 5." in capsys.readouterr().out
+
+
+def test_slow_steps_are_not_waited_for(in_a_kernel, capsys):
+    with LiveLoss(5, plot=False) as live:
+        live._begin -= 30                                      # half a minute without a step
+        signal.raise_signal(signal.SIGINT)
+        live.step(1.0)
+    assert live.losses == [] and "You stopped after step 0 of 5." in capsys.readouterr().out
+
+
+def test_other_errors_pass_and_the_stop_button_works_as_before_afterwards(in_a_kernel, capsys):
+    with pytest.raises(ZeroDivisionError), LiveLoss(5, plot=False):
+        1 / 0                                                  # noqa: B018
+    assert "You stopped" not in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("losses", [[], [0.0], [float("nan")], [float("inf"), 1.0], [1e-9], [-1.0, -2.0]], ids=str)

@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .progress import note, progress_file
+
 REGISTRY: dict[str, "Exercise"] = {}
 _ANY = object()                                                # "the solution says nothing about this"
 
@@ -533,13 +535,20 @@ def find(name):
 def check(name, answer):
     """Grade an answer and print the verdict.
 
-    Returns the answer if it is right, else the reference solution. With COURSE_STRICT=1 in the environment, raises
+    Returns the answer if it is right, and notes its name in the progress file; else the reference solution. With COURSE_STRICT=1 in the environment, raises
     AssertionError unless it is right. Raises ValueError if there is no such exercise.
     """
     ex = find(name)
+    if answer is ex.solution:                                  # this cell was run twice: my_<name> is what it returned before
+        print(f"☐ {name}: my_{name} is the reference solution now. Run the cell with your answer again, then this one.")
+        return answer
     kind, sentence = ex.verdict(answer)
     if kind == "right":
         print(f"✔ {name}: {sentence}")
+        try:
+            note(name)
+        except OSError as error:
+            print(f"   It could not be noted in {progress_file()} ({error.strerror}); DDPM_PROGRESS=FILE names another file.")
         return answer
     if os.environ.get("COURSE_STRICT") == "1":
         raise AssertionError(f"{name}: {kind}: {sentence}")

@@ -14,7 +14,9 @@ import hashlib
 import html
 import io
 import json
+import signal
 import sys
+import threading
 import time
 import warnings
 
@@ -348,16 +350,33 @@ _LIVE_CSS = """<style>@media screen{.jp-OutputArea-child:has(+ .jp-OutputArea-ch
 clip-path:inset(50%)}</style>"""
 
 
+# ipywidgets gives its sliders no name, and speaks positions; this gives them the label, the value and the picture's words.
+_LIVE_JS = """<script>(() => { if (window.ddpmNames) return; window.ddpmNames = true;
+ const put = (e, key, text) => { if (e && text && e.getAttribute(key) !== text) e.setAttribute(key, text); };
+ const name = box => { const text = s => (box.querySelector(s) || {}).textContent;
+  const handle = box.querySelector('.noUi-handle, .ui-slider-handle'); put(handle, 'role', 'slider');
+  put(handle, 'aria-label', text('.widget-label')); put(handle, 'aria-valuetext', text('.ddpm-value'));
+  put(box.querySelector('img'), 'alt', text('.ddpm-alt') + ' Shown: ' + text('.widget-label') + ' = ' + text('.ddpm-value')); };
+ const look = () => { for (const box of document.querySelectorAll('.ddpm-slider')) { name(box);
+  if (box.dataset.named) continue; box.dataset.named = '1';
+  new MutationObserver(() => name(box)).observe(box, {subtree: true, childList: true, characterData: true,
+   attributes: true, attributeFilter: ['aria-valuetext']}); } };
+ document.addEventListener('focusin', look); let n = 0;
+ const timer = setInterval(() => { look(); if (++n > 100) clearInterval(timer); }, 300);
+})()</script>"""
+
+
 def value_text(value):
     """A slider's value as a reader wants to see it."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def show_widget(widget, text):
-    """Display a widget; viewers that have none of it show the text."""
+    """Display a widget, and what names its sliders; viewers that have no widgets show the text."""
     from IPython.display import display
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     display({"application/vnd.jupyter.widget-view+json": view, "text/plain": text}, raw=True)
+    display({"text/html": _LIVE_JS, "text/plain": "[names for screen readers]"}, raw=True)
 
 
 class LiveSlider:
@@ -392,6 +411,7 @@ class LiveSlider:
                                         description=self.label, style={"description_width": "initial"},
                                         layout={"width": "420px"})
         self.readout = widgets.Label(layout={"min_width": "70px", "margin": "2px 16px 2px 6px"})
+        self.readout.add_class("ddpm-value")
         self.message = widgets.HTML()
         option = self.options[0] if self.options else None
         self.image = widgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
@@ -406,6 +426,7 @@ class LiveSlider:
         alt = widgets.HTML(f'{_LIVE_CSS}<div class="ddpm-alt">{html.escape(self.alt)}</div>')
         box = widgets.VBox([widgets.HBox(controls, layout={"flex_flow": "row wrap"}), self.image, self.message, alt])
         box.add_class("ddpm-live")
+        box.add_class("ddpm-slider")
         if self.montage:
             box.add_class("ddpm-live-stills")
         return box
@@ -417,7 +438,7 @@ class LiveSlider:
             self.image.value = encode(enlarge(self._frame(k, option), self.zoom), "png", compress_level=1)
             self.message.value = ""
         except Exception as error:                             # observe() would hide it in a log
-            self.message.value = f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
+            self.message.value = f"<pre role=\"alert\">{html.escape(f'{type(error).__name__}: {error}')}</pre>"
 
     def _ipython_display_(self):
         if self.montage:
@@ -543,7 +564,7 @@ class PictureUpload:
             self.status.value = html.escape(name)
         except Exception as error:                             # the earlier picture stays
             text = str(error) if isinstance(error, ValueError) else f"{name}: {type(error).__name__}: {error}"
-            self.status.value = f"<b>{html.escape(text)}</b>"
+            self.status.value = f"<b role=\"alert\">{html.escape(text)}</b>"
 
     def _ipython_display_(self):
         if getattr(self.shown, "montage", None):
@@ -582,8 +603,10 @@ class LiveLoss:
                 live.step(loss.item())
 
     total: number of steps; every: seconds between two pictures; smooth: weight of the past in the running average;
-    log: logarithmic loss axis; title: name of that axis. `losses` holds every loss. Ctrl-C, or the stop button, marks
-    the line as stopped and is passed on.
+    log: logarithmic loss axis; title: name of that axis. `losses` holds every loss.
+    The notebook's stop button ends the block after the step that is being made (at once if steps take over a second, or
+    if it is pressed twice), and the cell goes on behind it: what was learned is kept, and a sentence says how to go on.
+    In a terminal Ctrl-C marks the line as stopped and is passed on.
     """
     total: int
     every: float = 1.0
@@ -595,7 +618,9 @@ class LiveLoss:
 
     def __enter__(self):
         self._begin, self._last, self._cost, self._average = time.perf_counter(), 0.0, 0.0, None
-        self._kernel = in_kernel()
+        self._kernel, self._stop, self._handler = in_kernel(), False, None
+        if self._kernel and threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupted)
         if self._kernel:
             from IPython.display import display
             self._line = display({"text/plain": self.text()}, raw=True, display_id=True)
@@ -615,11 +640,25 @@ class LiveLoss:
             self._refresh(self.text())
             self._last = time.perf_counter()
             self._cost = self._last - now
+        if self._stop:
+            raise KeyboardInterrupt
+
+    def _interrupted(self, number, frame):
+        slow = time.perf_counter() - self._begin > 1 + len(self.losses)
+        if self._stop or slow:
+            raise KeyboardInterrupt
+        self._stop = True                                      # step() ends the block: no step is left half made
 
     def __exit__(self, kind, error, traceback):
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
         note = "" if kind is None else "stopped" if kind is KeyboardInterrupt else f"stopped: {kind.__name__}"
         self._refresh(self.text(note, final=kind is None), last=True)
-        return False
+        if kind is not KeyboardInterrupt or not self._kernel:
+            return False
+        print(f"You stopped after step {len(self.losses)} of {self.total}. What was learned until then is kept, and the cells below work with it.\n"
+              "To train to the end, run the notebook again from the cell that makes the network.")
+        return True
 
     def text(self, note="", final=False):
         """The line: bar, steps done, average loss, seconds so far, seconds left, and the note."""

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from .missing import explain_missing_names
+
 # The lowest versions the course was tried with; Colab of 2026 has newer ones, except for ipywidgets.
 NEEDS = {"torch": "2.6", "numpy": "2.0", "matplotlib": "3.10", "ipywidgets": "7.7", "pillow": "11.0",
          "safetensors": "0.4"}
@@ -67,6 +69,11 @@ def add_missing(names=COLAB_EXTRAS):
         raise RuntimeError(f"{', '.join(missing)} could not be installed; check the network and run this cell again.")
 
 
+def shell():
+    """The IPython that runs this Python; None in a plain one."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
 def use_plot_style():
     """Give every matplotlib figure the look of the course (palette, sizes, no frame on two sides)."""
     import matplotlib
@@ -74,13 +81,13 @@ def use_plot_style():
     from ..plots import DATA, ERROR, EXACT, GREY, MODEL, NOISE
     cycle = matplotlib.cycler(color=[DATA, NOISE, MODEL, ERROR, EXACT, GREY])
     matplotlib.rcParams.update(PLOT_STYLE, **{"axes.prop_cycle": cycle})
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+    if shell():
         from matplotlib_inline.backend_inline import set_matplotlib_formats
         set_matplotlib_formats("png")                          # "retina" would double every committed picture
 
 
 def setup():
-    """Check the environment, set the look of pictures, and print one line that also belongs in a bug report.
+    """Check the environment, set the look of pictures, explain missing names, and print one line that also belongs in a bug report.
 
     Raises RuntimeError, in one sentence, when a package is missing or too old.
     """
@@ -88,5 +95,7 @@ def setup():
         add_missing()
     have = check_environment()
     use_plot_style()
+    if shell():
+        explain_missing_names(shell())
     versions = ", ".join(f"{name} {version}" for name, version in have.items())
     print("Python {}.{}, ".format(*sys.version_info[:2]) + versions + (", Colab" if in_colab() else "") + ": ready")
