@@ -1,8 +1,5 @@
 """Every notebook has the form of tools/notebooks.py; each rule is shown to find a planted fault."""
-import os
 import pathlib
-import shutil
-import subprocess
 import sys
 
 import nbformat
@@ -234,29 +231,3 @@ def test_a_run_is_saved_canonically_and_twice_the_same(tmp_path):
     new = nbformat.read(path, 4)
     assert [o.get("text") for o in new.cells[0].outputs] == ["a\nc\n"] and new.cells[2].execution_count == 2
     assert tool.main(["run", str(path)]) == 0 and path.read_bytes() == once
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="the first cell fetches with git")
-def test_the_first_cell_fetches_the_course(tmp_path):
-    """On a machine without ddpm_lib; COURSE_SRC stands for the address on GitHub."""
-    source, there = tmp_path / "source", tmp_path / "there"
-    (source / "ddpm_lib" / "course").mkdir(parents=True)
-    there.mkdir()
-    (source / "ddpm_lib" / "__init__.py").write_text("")
-    (source / "ddpm_lib" / "course" / "__init__.py").write_text("def setup():\n    print(__file__)\n")
-    git = ["git", "-C", str(source), "-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for words in (["init", "-q", "-b", tool.BRANCH], ["add", "-A"], ["commit", "-q", "-m", "course"]):
-        subprocess.run([*git, *words], check=True)
-    absent = "import importlib.util\nimportlib.util.find_spec = lambda name: None\n"
-
-    def run(**env):
-        return subprocess.run([sys.executable, "-c", absent + tool.FIRST_CELL], cwd=there, env={**os.environ, **env},
-                              capture_output=True, text=True)
-    assert run().stderr.strip().endswith("ddpm_lib is not installed: type `pip install -e .` in the course folder, "
-                                         "then restart.")
-    gone = run(COURSE_SRC=str(tmp_path / "gone")).stderr.strip().splitlines()[-1]
-    assert gone.startswith("RuntimeError: The course could not be fetched from ") and not list(there.iterdir())
-    for _ in range(2):                                         # the second time it is there already
-        done = run(COURSE_SRC=source.as_uri())
-        assert pathlib.Path(done.stdout.strip()) == there / "ddpm-course" / "ddpm_lib" / "course" / "__init__.py"
-    assert len(tool.FIRST_CELL.splitlines()) <= 14

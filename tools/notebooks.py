@@ -3,9 +3,10 @@
     python tools/notebooks.py run notebooks/02_*.ipynb     run from top to bottom in a fresh kernel, save canonically
     python tools/notebooks.py form notebooks/*.ipynb       list what is wrong with their form (runs nothing)
     python tools/notebooks.py canon notebooks/*.ipynb      save canonically, with badge and first cell as in pyproject
+    python tools/notebooks.py home OWNER/NAME [BRANCH]     the course lives there now: pyproject, badges, first cells, texts
+    python tools/notebooks.py home                         say where it lives, and list what still points elsewhere
 
-`run` leaves a file as it was when one of its cells fails. After a change of [tool.ddpm-course] in pyproject.toml (a
-fork, another branch) `canon` rewrites badges and first cells.
+`run` leaves a file as it was when one of its cells fails. BRANCH is main unless it is named.
 """
 import argparse
 import copy
@@ -30,20 +31,33 @@ LIVE = ("[live",)                                              # how the text of
 NBVAL_TAGS = {"nbval-ignore-output", "nbval-check-output", "nbval-raises-exception", "raises-exception"}
 FORBIDDEN = re.compile(r"\b(simply|just|clearly|obviously|trivial|trivially|easy to see)\b", re.IGNORECASE)
 LOCAL_PATH = re.compile(r"(?<![\w.\-/])/(?:home|Users|root|work|tmp)/\w|\b[A-Za-z]:\\{1,2}\w")
-BADGE_IMAGE = "https://colab.research.google.com/assets/colab-badge.svg"
 BADGE = re.compile(r"https://colab\.research\.google\.com/github/[^\s)\"'>]+")
+NAME = "diffusion-from-scratch"                                # what the course is called, whoever owns a copy of it
+NOT_OURS = {"_build", "build", "built", "node_modules", "runs"}                   # folders in which nobody writes
 
 _FIRST_CELL = '''\
 # Setup: run this cell first. On Colab it also fetches the course, which takes about ten seconds.
-import importlib.util, os, pathlib, subprocess, sys
+import importlib.util, io, os, sys, tempfile, urllib.error, urllib.request, zipfile
 if importlib.util.find_spec("ddpm_lib") is None:
-    source = os.environ.get("COURSE_SRC", "https://github.com/REPOSITORY")
-    folder = pathlib.Path("ddpm-course").resolve()
-    if "COLAB_RELEASE_TAG" not in os.environ and "COURSE_SRC" not in os.environ:
+    if "COLAB_RELEASE_TAG" not in os.environ:
         raise RuntimeError("ddpm_lib is not installed: type `pip install -e .` in the course folder, then restart.")
-    if not folder.exists() and subprocess.call(["git", "clone", "-q", "--depth=1", "-b", "BRANCH", source, folder]):
-        raise RuntimeError(f"The course could not be fetched from {source}: check the network, then run this again.")
-    sys.path.insert(0, str(folder))
+    home = os.environ.get("COURSE_SRC", "https://github.com/REPOSITORY")
+    folder = os.path.abspath("ddpm-course")
+    try:
+        if not os.path.exists(f"{folder}/ddpm_lib"):
+            try:
+                answer = urllib.request.urlopen(f"{home}/archive/refs/heads/BRANCH.zip", timeout=60)
+            except urllib.error.HTTPError:                     # the branch is gone: take the repository's main one
+                answer = urllib.request.urlopen(f"{home}/archive/HEAD.zip", timeout=60)
+            course = zipfile.ZipFile(io.BytesIO(answer.read()))
+            course.getinfo((top := course.namelist()[0]) + "ddpm_lib/__init__.py")
+            with tempfile.TemporaryDirectory(dir=".") as new:
+                course.extractall(new)
+                os.rename(f"{new}/{top}", folder)              # only a whole course ever has this name
+    except Exception as error:
+        raise RuntimeError(f"The course could not be fetched from {home} ({error}): check the network and this "
+                           "address, delete the folder ddpm-course if there is one, and run this again.") from None
+    sys.path.insert(0, folder)
 from ddpm_lib.course import setup
 setup()'''
 
@@ -54,27 +68,35 @@ def repository(root=ROOT):
     return table["repository"], table["branch"]
 
 
-REPOSITORY, BRANCH = repository()
-FIRST_CELL = _FIRST_CELL.replace("REPOSITORY", REPOSITORY).replace('"BRANCH"', f'"{BRANCH}"')
+HOME = REPOSITORY, BRANCH = repository()
 
 
-def badge_url(path):
+def first_cell(home=HOME):
+    """The first code cell of every notebook. home: (owner/name, branch)."""
+    return _FIRST_CELL.replace("REPOSITORY", home[0]).replace("BRANCH", home[1])
+
+
+FIRST_CELL = first_cell()
+
+
+def badge_url(path, home=HOME):
     """Where Colab opens the notebook of this file name."""
-    return f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/notebooks/{pathlib.Path(path).name}"
+    return f"https://colab.research.google.com/github/{home[0]}/blob/{home[1]}/notebooks/{pathlib.Path(path).name}"
 
 
 def badge(path):
-    """The Markdown of the Open-in-Colab badge, for the first cell of a notebook."""
-    return f"[![Open in Colab]({BADGE_IMAGE})]({badge_url(path)})"
+    """The Markdown of the link to Colab, for the first cell of a notebook; no picture, which would be fetched from outside."""
+    return f"**[Open in Colab]({badge_url(path)})**"
 
 
 # --- canonical form ----------------------------------------------------------------------------------------------
 
-def canonical(nb, path):
+def canonical(nb, path, home=HOME):
     """A copy of a notebook in the one form that is committed: same content, same bytes.
 
     Execution counts 1..N, ids from the content, merged streams, no stderr, no widget views or states, no timings,
-    a cell for each heading, metadata of cells reduced to tags and their place in a slide show; badge and first cell as this repository has them.
+    a cell for each heading, metadata of cells reduced to tags and their place in a slide show; badge and first cell as
+    the repository `home`, (owner/name, branch), has them.
     """
     new = nbformat.v4.new_notebook(metadata={
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -86,10 +108,10 @@ def canonical(nb, path):
             cell.metadata["tags"] = list(dict.fromkeys(old.metadata["tags"]))
         cell.metadata["slideshow"] = {"slide_type": slide_type(cell)}
         if cell.cell_type == "markdown":
-            cell.source = BADGE.sub(badge_url(path), cell.source)
+            cell.source = BADGE.sub(badge_url(path, home), cell.source)
         if cell.cell_type == "code":
             if first and cell.source.startswith("# Setup: run this cell first."):
-                cell.source = FIRST_CELL
+                cell.source = first_cell(home)
             first, ran = False, bool(cell.source.strip()) and old.execution_count is not None
             count += ran
             cell.execution_count = count if ran else None
@@ -157,8 +179,12 @@ def to_text(nb):
 
 def save(nb, path):
     """Write a notebook in canonical form; the file is complete or as it was. Returns True if it changed."""
-    path = pathlib.Path(path)
-    text = to_text(canonical(nb, path)).encode()
+    return write(path, to_text(canonical(nb, pathlib.Path(path))))
+
+
+def write(path, text):
+    """Write a text file; it is complete or as it was. Returns True if it changed."""
+    path, text = pathlib.Path(path), text.encode()
     if path.exists() and path.read_bytes() == text:
         return False
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".saving-", suffix=".tmp")
@@ -193,6 +219,93 @@ def execute(nb, folder, env=None, timeout=CELL_TIMEOUT):
     client.execute(env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1",
                         **(env or {})})
     return nb
+
+
+# --- where the course lives --------------------------------------------------------------------------------------
+
+def sources(root=ROOT):
+    """Every notebook and Markdown file that a person wrote, in order."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in NOT_OURS and (name[0] != "." or name == ".github"))
+        yield from (pathlib.Path(folder, name) for name in sorted(names) if name.endswith((".ipynb", ".md")))
+
+
+def texts(path):
+    """What stands in a Markdown file, or in the cells of a notebook."""
+    if path.suffix == ".md":
+        return [path.read_text(encoding="utf-8")]
+    return ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+
+
+def stale(root=ROOT):
+    """Sentences about every badge, first cell and mention that points to another place than pyproject.toml; [] if none does."""
+    home, found = repository(root), []
+    names = "|".join(re.escape(name) for name in sorted({NAME, home[0].split("/")[1]}))
+    mention = re.compile(rf"(?<![\w.-])[A-Za-z0-9-]+/(?:{names})(?![\w-])(?:/(?:blob|tree|raw)/[^\s)\"'>]+)?")
+    for path in sources(root):
+        for text in texts(path):
+            where = path.relative_to(root).as_posix()
+            if text.startswith("# Setup: run this cell first.") and text != first_cell(home):
+                found.append(f"{where}: the first code cell is not FIRST_CELL of tools/notebooks.py")
+            for link in BADGE.findall(text):
+                notebook = path.name if path.suffix == ".ipynb" else link.rsplit("/", 1)[1]
+                if link != badge_url(notebook, home) or not (root / "notebooks" / notebook).exists():
+                    found.append(f"{where}: {link}")
+            for link in mention.findall(BADGE.sub("", text)):
+                if link != home[0] and not re.match(rf"{re.escape(home[0])}/\w+/{re.escape(home[1])}(/|$)", link):
+                    found.append(f"{where}: {link}")
+    return found
+
+
+def check_home(name, branch):
+    """Raise ValueError, in one sentence, unless these can be a repository and a branch on GitHub."""
+    if not re.fullmatch(r"(?=.{1,39}/)[A-Za-z0-9]+(-[A-Za-z0-9]+)*/(?!\.{1,2}$)[\w.-]{1,100}", name, re.ASCII) or name.endswith(".git"):
+        raise ValueError(f"{name!r} is no repository: write OWNER/NAME, as in {REPOSITORY}.")
+    if not re.fullmatch(r"[\w][\w.-]*(/[\w][\w.-]*)*", branch, re.ASCII) or ".." in branch or re.search(r"(\.|\.lock)(/|$)", branch):
+        raise ValueError(f"{branch!r} is no name of a branch: use letters, digits and - _ . / as in main or work/sliders.")
+
+
+def set_home(name, branch="main", root=ROOT):
+    """Let badges, first cells and texts of a copy of the course, and its pyproject.toml, point to OWNER/NAME and a branch.
+
+    Each file is complete or as it was. pyproject.toml comes last, so after an interruption the same command goes on.
+    Returns the paths that changed. Raises ValueError, in one sentence, for a malformed name, before anything is written.
+    """
+    check_home(name, branch)
+    (old, old_branch), new = repository(root), {}
+    linked = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])(?:(/(?:blob|tree|raw)/){re.escape(old_branch)}(?![^/\s)\"'>]))?")
+
+    def moved(text):
+        return linked.sub(lambda found: name + (found[1] + branch if found[1] else ""), text)
+
+    for path in sources(root):
+        if path.suffix == ".md":
+            new[path] = BADGE.sub(lambda found: badge_url(found[0], (name, branch)), moved(path.read_text(encoding="utf-8")))
+            continue
+        nb = nbformat.read(path, 4)
+        for cell in nb.cells:
+            cell.source = moved(cell.source)
+        new[path] = to_text(canonical(nb, path, (name, branch)))
+    project = root / "pyproject.toml"
+    head, table = project.read_text(encoding="utf-8").split("[tool.ddpm-course]\n")
+    for key, value in (("repository", name), ("branch", branch)):
+        table = re.sub(rf'^{key} = ".*"$', f'{key} = "{value}"', table, count=1, flags=re.MULTILINE)
+    new[project] = f"{head}[tool.ddpm-course]\n{table}"
+    return [path for path, text in new.items() if write(path, text)]
+
+
+def home(names):
+    """The command: move the course, or say where it lives. Returns True if nothing points elsewhere."""
+    if names:
+        try:
+            print(f"{len(set_home(*names))} files changed.")
+        except ValueError as sentence:
+            print(sentence, file=sys.stderr)
+            return False
+    print("The course lives at {}, branch {}.".format(*repository()))
+    for text in (found := stale()):
+        print(f"   points elsewhere: {text}", file=sys.stderr)
+    return not found
 
 
 # --- form --------------------------------------------------------------------------------------------------------
@@ -427,10 +540,16 @@ def one(command, path):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["run", "form", "canon"])
-    parser.add_argument("notebook", nargs="+", type=pathlib.Path)
+    parser.add_argument("command", choices=["run", "form", "canon", "home"])
+    parser.add_argument("names", nargs="*", metavar="NOTEBOOK | OWNER/NAME [BRANCH]")
     options = parser.parse_args(argv)
-    return int(not all([one(options.command, path) for path in options.notebook]))
+    if options.command == "home":
+        if len(options.names) > 2:
+            parser.error("home takes OWNER/NAME and a branch")
+        return int(not home(options.names))
+    if not options.names:
+        parser.error(f"{options.command} needs a notebook, as in: {options.command} notebooks/02_*.ipynb")
+    return int(not all([one(options.command, pathlib.Path(name)) for name in options.names]))
 
 
 if __name__ == "__main__":
