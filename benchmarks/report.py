@@ -13,7 +13,8 @@ EVEN = 0.02                                                                # dif
 
 def render(results):
     """The whole page, a section per measured part."""
-    sections = {"steps": steps, "train": train, "sampling": sampling, "training": training, "imports": imports, "notebooks": notebooks}
+    sections = {"steps": steps, "train": train, "sampling": sampling, "training": training, "imports": imports, "notebooks": notebooks,
+                "sliders": sliders}
     return "\n".join([TITLE, *("\n".join([*section(results[part]), "", machine(results[part]["machine"]), ""])
                                for part, section in sections.items() if part in results)])
 
@@ -174,3 +175,21 @@ def notebooks(part):
     lines += table(["notebook", "seconds", "peak memory of the kernel"],
                    [[r["notebook"], f"{r['seconds']:.0f}", f"{r['bytes'] / 1e6:.0f} MB"] for r in rows])
     return [*lines, "", f"Together {sum(r['seconds'] for r in rows):.0f} s; at most {max(r['bytes'] for r in rows) / 1e6:.0f} MB."]
+
+
+def sliders(part):
+    """How fast each slider answers, and whether the budgets are kept."""
+    rows, budget = part["rows"], part["budget"]
+    lines = ["## Sliders", "", "In JupyterLab and a headless Chromium, single key presses one after the other; milliseconds from the browser's time "
+             "stamp of the key. Drawn: the new pixels are in the canvas, or the kernel's picture has arrived and is decoded. Painted: the end of the "
+             "next frame the browser makes, the wait for it included (up to 16.7 ms at 60 frames a second). The way to a real screen is in neither. "
+             "Frame sliders are those of the saved outputs; live ones are run.", ""]
+    lines += table(["slider", "kind", "moves", "drawn: median", "drawn: 95th percentile", "painted: median", "painted: 95th percentile"],
+                   [[f"{r['notebook'][:2]}, number {r['slider']}", r["kind"], r["moves"], *(f"{r[what][k]:.1f}" for what in ("drawn", "painted") for k in ("median", "p95"))]
+                    for r in rows])
+    for kind, most in budget.items():
+        worst = max((r["painted"]["p95"] for r in rows if r["kind"] == kind), default=None)
+        if worst is not None:
+            lines += ["", f"Every {kind} slider is painted within {most} ms at the 95th percentile (at most {worst:.1f})." if worst < most
+                      else f"**A {kind} slider takes {worst:.1f} ms at the 95th percentile until it is painted; the budget is {most} ms.**"]
+    return lines

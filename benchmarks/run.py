@@ -2,7 +2,8 @@
 
     python benchmarks/run.py                      everything (takes about an hour and a half of a quiet machine; MNIST is downloaded,
                                                   or read from DDPM_DATA)
-    python benchmarks/run.py steps imports        only these parts: imports, steps, train, sampling, training, notebooks
+    python benchmarks/run.py steps imports        only these parts: imports, steps, train, sampling, training, notebooks,
+                                                  sliders
     python benchmarks/run.py --quick              a trial of the code in a few minutes; prints, and writes nothing
 
 A part that was measured replaces its own entry in results.json, and results.md is written anew from that file.
@@ -22,11 +23,13 @@ import digits  # noqa: E402
 import mnist  # noqa: E402
 import outside  # noqa: E402
 import report  # noqa: E402
+import sliders  # noqa: E402
 import steps  # noqa: E402
 import torch  # noqa: E402
 
 PARTS = {"imports": outside.imports, "steps": steps.measure, "train": digits.measure,
-         "sampling": mnist.sampling, "training": mnist.training, "notebooks": outside.notebooks}
+         "sampling": mnist.sampling, "training": mnist.training, "notebooks": outside.notebooks,
+         "sliders": sliders.measure}
 
 
 def main():
