@@ -175,7 +175,7 @@ def readme():
     for path in sorted(FOLDER.glob("*.safetensors")):
         tensors, header = weights.read(path)
         lines += [f"## {path.stem}", "", f"{header['class']}, {sum(v.numel() for v in tensors.values()):,} numbers, "
-                  f"{path.stat().st_size / 1e6:.2f} MB.", "", "| | |", "|---|---|"]
+                  f"{path.stat().st_size / 1e6:.2f} MB.", "", "| entry | value |", "|---|---|"]
         card = dict(header["card"])
         scores = card.pop("scores")
         lines += [f"| {key} | {plain(value)} |" for key, value in {**card, **scores}.items()] + [""]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DATA, NOISE, MODEL, EXACT, ERROR = "#0072B2", "#E69F00", "#009E73", "#000000", "#D55E00"   # Okabe & Ito
-GREY = "#999999"
+GREY = "#8C8C8C"
 
 
 def mosaic(x: Tensor, columns: int, gap: int | None = None) -> np.ndarray:

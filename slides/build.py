@@ -13,7 +13,6 @@ import base64
 import collections
 import concurrent.futures
 import hashlib
-import http.server
 import importlib
 import inspect
 import io
@@ -26,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from unittest import mock
 
@@ -66,7 +64,7 @@ def node_packages():
     npm = shutil.which("npm")
     if not npm:
         raise Stop("Node.js is missing: install it (Debian, Ubuntu: sudo apt-get install nodejs npm; macOS: brew install node), then run this again.")
-    print("Installing the slide tools of slides/package-lock.json (once, 143 MB) ...", flush=True)
+    print("Installing the slide tools of slides/package-lock.json (once, 146 MB) ...", flush=True)
     done = subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=HERE, capture_output=True, text=True)
     if done.returncode:
         raise Stop(f"npm could not install the slide tools: check the network, then run this again.\n{done.stderr.strip()[-800:]}")
@@ -589,53 +587,6 @@ def build(decks, out, kinds=("html", "pdf", "notes"), fresh=False, manifest=True
         print(f"{deck.stem}: {len(plan)} slides, {sum(plan):g} minutes; {sizes}; pictures {made - began:.1f} s, Marp {time.perf_counter() - made:.1f} s", flush=True)
 
 
-def serve(only, port=8080):
-    """Show the decks on this machine alone, built again when a source changes; the page reloads itself."""
-    out, version = BUILD / "serve", [0]
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *more):
-            super().__init__(*more, directory=str(out))
-
-        def do_GET(self):
-            path = out / self.path.split("?")[0].strip("/")
-            if self.path == "/version":
-                self.answer(str(version[0]), "text/plain")
-            elif path.suffix == ".html" and path.is_file():
-                again = ("<script>let v;setInterval(async()=>{const w=await(await fetch('/version')).text();"
-                         "if(v&&w!==v)location.reload();v=w},700)</script></body>")
-                self.answer(path.read_text(encoding="utf-8").replace("</body>", again), "text/html; charset=utf-8")
-            else:
-                super().do_GET()
-
-        def answer(self, text, kind):
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_):
-            pass
-
-    out.mkdir(parents=True, exist_ok=True)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{port}/ shows the decks, and builds one again when its files change. Ctrl-C ends it.", flush=True)
-    command = [sys.executable, str(pathlib.Path(__file__).resolve()), "--out", str(out), "--html"]
-    seen = {}
-    try:
-        while True:
-            for deck in decks(only):
-                now = sources(deck)
-                if seen.get(deck) != now:
-                    seen[deck] = now
-                    subprocess.run([*command, "--only", deck.stem])      # a new process: changed modules are read again
-                    version[0] += 1
-            time.sleep(0.7)
-    except KeyboardInterrupt:
-        server.shutdown()
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Build the decks of the course.")
     parser.add_argument("--only", default="", help="beginning of a deck's name, for example 02")
@@ -647,6 +598,9 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     try:
         if given.serve:
+            decks(given.only)                                  # there are some
+            from serve import serve  # a file of its own: a change there makes no deck stale
+
             serve(given.only)
         else:
             out = given.out.resolve()

@@ -70,9 +70,9 @@ def test_choices_are_rows_of_one_sheet():
 
 def test_the_slider_speaks_and_leaves_a_line_where_scripts_are_removed():
     page = frame_slider(flat(), alt="shades of grey", slider="step t").html
-    for words in ("aria-label", "aria-valuetext", "data-lm-suppress-shortcuts", "'play'", '"step t"',
-                  "A slider over 5 frames belongs here"):
-        assert words in page
+    for words in ("aria-label", "aria-valuetext", "data-lm-suppress-shortcuts", "'play'", '"step t"', "name + ': ' + P.slider",
+                  "'aria-live': 'off'", "P.alt.replace(/[.]?$/, '.') + ' Shown: '", "A slider over 5 frames belongs here"):
+        assert words in page, words
     assert "http" not in page                                  # nothing is loaded from anywhere
 
 
@@ -309,9 +309,10 @@ def in_a_kernel(monkeypatch):
     from ddpm_lib.course import explore
     monkeypatch.setattr(explore, "in_kernel", lambda: True)
     monkeypatch.setattr(IPython.display, "display", lambda *args, **kwargs: type("Handle", (), {"update": lambda *a, **k: None})())
-    before = signal.getsignal(signal.SIGINT)
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)     # pytest may run in the background, where it is ignored
     yield
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, outside)
 
 
 def small_training(steps, stop_at=None):
@@ -374,6 +375,7 @@ def test_live_loss_draws_every_kind_of_loss(losses, log):
     live._draw_axes()
     bundle = live._bundle()
     assert bundle["image/png"].startswith(b"\x89PNG") and len(live._metadata()["image/png"]["alt"]) > 20
+    assert live._metadata()["image/png"]["alt"].startswith("Loss against step, " if losses else "An empty loss curve")
 
 
 # --- the environment

@@ -44,7 +44,7 @@ def test_the_page_needs_nothing_from_elsewhere(plane):
 
 
 def test_it_can_be_used_without_a_mouse_and_without_eyes(plane):
-    for words in ("tabindex: 0", "role: 'slider'", "'aria-label'", "'aria-valuetext'", "'aria-valuenow'", "'aria-valuemin'",
+    for words in ("tabindex: 0", "role: 'slider'", "'aria-label', Q.name + ': point in the plane of codes'", "'aria-description'", "'aria-valuetext'", "'aria-valuenow'", "'aria-valuemin'",
                   "ArrowLeft", "ArrowUp", "Home", "'data-lm-suppress-shortcuts'", "touch-action:none", "setPointerCapture"):
         assert words in plane.html, words
     given = settings(plane)

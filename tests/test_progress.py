@@ -34,8 +34,8 @@ def printed(capsys):
 def test_nothing_is_done_at_first_and_looking_makes_no_file(file, capsys):
     lines = printed(capsys)
     assert len(REGISTRY) == 34 and lines[0] == "Exercises done: 0 of 34"
-    assert len(lines) == 10 and lines[1] == "00 start here: ☐ scale, ☐ weighted_sum, ☐ seeded"
-    assert sum(line.count("☐") for line in lines) == 34 and not file.exists()
+    assert len(lines) == 10 and lines[1] == "00 start here: ☐ open: scale, weighted_sum, seeded"
+    assert sum(line.count(",") + 1 for line in lines[1:]) == 34 and not file.exists()
 
 
 def test_a_right_answer_is_noted_once(file, capsys):
@@ -44,7 +44,7 @@ def test_a_right_answer_is_noted_once(file, capsys):
     assert file.read_text() == "scale\n"
     lines = printed(capsys)
     assert lines[0] == f"Exercises done: 1 of 34, noted in {file}"
-    assert lines[1] == "00 start here: ✔ scale, ☐ weighted_sum, ☐ seeded"
+    assert lines[1] == "00 start here: ✔ done: scale; ☐ open: weighted_sum, seeded"
 
 
 def test_a_wrong_or_empty_answer_is_not_noted(file, capsys):
@@ -72,7 +72,7 @@ def test_deleting_the_file_begins_again(file, capsys):
 def test_strange_content_does_no_harm(file, capsys):
     file.write_bytes(b"\xff\xfe\nweighted_sum\r\nno_such_exercise\n")
     lines = printed(capsys)
-    assert lines[0].startswith("Exercises done: 1 of 34") and "✔ weighted_sum" in lines[1]
+    assert lines[0].startswith("Exercises done: 1 of 34") and "✔ done: weighted_sum;" in lines[1]
 
 
 def test_a_file_that_cannot_be_used_costs_one_sentence(file, capsys):

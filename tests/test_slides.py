@@ -358,13 +358,12 @@ def test_serving_listens_on_this_machine_only(node):
     import time
     import urllib.request
     (build.BUILD / "serve" / "02-forward-noising.html").unlink(missing_ok=True)      # what an earlier run has left there
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SLIDES)!r}); import build; build.serve('02', {port})"],
+    taken = socket.create_server(("127.0.0.1", 0))             # another program has the port; so another one is used, and said
+    process = subprocess.Popen([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(SLIDES)!r}); import serve; serve.serve('02', {taken.getsockname()[1]})"],
                                stdout=subprocess.PIPE, text=True)
     try:
-        assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+        assert process.stdout.readline() == f"Port {taken.getsockname()[1]} is taken by another program, so another one is used:\n"
+        port = int(re.match(r"http://127\.0\.0\.1:(\d+)/ shows the decks", process.stdout.readline())[1])
         until, page = time.monotonic() + 90, ""
         while "location.reload" not in page and time.monotonic() < until:
             try:
@@ -379,6 +378,7 @@ def test_serving_listens_on_this_machine_only(node):
     finally:
         process.terminate()
         process.communicate(timeout=10)
+        taken.close()
 
 
 # --- the instructor's guide --------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_the_page_needs_nothing_from_elsewhere(made):
 
 def test_it_can_be_used_without_a_mouse_and_without_eyes(made):
     for words in ("'tabindex'", "role: 'button'", "role: 'group'", "'aria-label'", "'aria-pressed'", "ArrowLeft:", "ArrowRight:", "ArrowUp:", "ArrowDown:", "Home:", "End:", "Enter:",
-                  "Enter", "onclick", "onfocus", "'data-lm-suppress-shortcuts'", "min-height"):
+                  "Enter", "onclick", "onfocus", "g:focus-visible rect{", "'what it sees of the picture: rows and columns '", "'data-lm-suppress-shortcuts'", "min-height"):
         assert words in made.html, words
 
 

@@ -52,11 +52,14 @@ def noise_figure(x_0: Tensor):
 MOMENTS = (0, 50, 100, 175, 260, 375, 500, 650, 800, 900, 1000)             # 260 and 500: where SNR is 1
 
 
-def noise_slider(x_0: Tensor, alt: str, limit: int = 165_000):
-    """The noise slider: step t x schedule, for pictures or points; with the values' histogram and the SNR."""
+def noise_slider(x_0: Tensor, alt: str, limit: int = 165_000, slider: str = "step t"):
+    """The noise slider: step t x schedule, for pictures or points; with the values' histogram and the SNR.
+
+    slider: the name of its handle for screen readers, another one for each slider of a page.
+    """
     figure, update = noise_figure(x_0)
     frames = {name: fig_frames(figure, lambda t, name=name: update(name, t), MOMENTS, dpi=85) for name in THREE}
-    return frame_slider(frames, [f"t = {t}" for t in MOMENTS], alt=alt, choice="schedule", slider="step t", limit=limit, still=3)
+    return frame_slider(frames, [f"t = {t}" for t in MOMENTS], alt=alt, choice="schedule", slider=slider, limit=limit, still=3)
 
 
 def one_frame(x_0: Tensor):
@@ -100,7 +103,7 @@ def _draw_log_snr(axes):
 
     def update(name, t):
         for other, line in lines.items():
-            line.set(alpha=1.0 if other == name else 0.5, linewidth=2.6 if other == name else 1.2)
+            line.set(alpha=1.0, linewidth=2.6 if other == name else 1.1)
         alpha_bar = float(THREE[name].alpha_bar[t])
         ratio = alpha_bar / (1 - alpha_bar) if t else float("inf")
         dot.set_offsets([[t, float(np.clip(np.log(ratio), -20, 15))]])

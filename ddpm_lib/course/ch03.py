@@ -2,6 +2,7 @@
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from .. import plots
 from ..ddpm import q_posterior, q_sample, sample_ddpm
@@ -47,8 +48,10 @@ def heat_slider(exact: GaussianMixture, n: int = 4000, shown: int = 12):
     left, right = figure.add_axes((0.08, 0.17, 0.57, 0.72)), figure.add_axes((0.72, 0.17, 0.26, 0.72))
     left.imshow((density / density.amax(0)).numpy(), origin="lower", aspect="auto", cmap="Blues", extent=(0, schedule.T, -3.2, 3.2), vmax=1.3)
     left.set(xlim=(schedule.T, 0), ylim=(-3.2, 3.2), xlabel="step t (time runs backwards, to the right)", ylabel="$x_t$")
-    lines = [left.plot([], [], color=(plots.ERROR if i == 1 else plots.EXACT), lw=(1.6 if i == 1 else 0.7), alpha=0.9)[0] for i in range(shown)]
-    dots = left.scatter(np.zeros(shown), np.zeros(shown), s=14, color=plots.EXACT, zorder=4, clip_on=False)
+    lines = [left.plot([], [], color=(plots.ERROR if i == 1 else plots.EXACT), lw=(1.8 if i == 1 else 0.7), zorder=(4 if i == 1 else 2))[0]
+             for i in range(shown)]
+    lines[1].set_path_effects([withStroke(linewidth=4.4, foreground="white")])       # a white edge: seen without colour too
+    dots = left.scatter(np.zeros(shown), np.zeros(shown), s=14, color=plots.EXACT, zorder=5, clip_on=False)
     edges = np.linspace(-3.2, 3.2, 65)
     bars = right.stairs(np.zeros(64), edges, fill=True, color=plots.MODEL, alpha=0.7)
     curve, = right.plot(grid, density[:, 0], color=plots.EXACT, lw=1.6)
@@ -64,7 +67,7 @@ def heat_slider(exact: GaussianMixture, n: int = 4000, shown: int = 12):
         right.set_title("particles (bars), $q(x_t)$ (line)")
 
     moments = _moments(schedule, (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.425, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.06, 0.03, 0.015, 0.005, 0))
-    return frame_slider(fig_frames(figure, update, moments, dpi=88), [f"t = {t}" for t in moments], slider="step t", still=3,
+    return frame_slider(fig_frames(figure, update, moments, dpi=88), [f"t = {t}" for t in moments], slider="step t of the particles", still=3,
                         alt="Heat map of the density of x_t over t: one broad hill at large t splits into two as t falls to 0. "
                             "Particles start anywhere and end in one of the two; their histogram follows the exact density.")
 
@@ -77,7 +80,7 @@ def arrow_slider(exact: GaussianMixture):
     eps = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(5))
     figure = Figure(figsize=(4.6, 4.6))
     axes = figure.add_axes((0.13, 0.12, 0.84, 0.8))
-    cloud = axes.scatter(x_0[:, 0], x_0[:, 1], s=5, color=plots.DATA, alpha=0.6, linewidths=0)
+    cloud = axes.scatter(x_0[:, 0], x_0[:, 1], s=5, color=plots.DATA, alpha=0.8, linewidths=0)
     arrows = axes.quiver(at[:, 0], at[:, 1], at[:, 0], at[:, 1], color=plots.EXACT, angles="xy", scale_units="xy", scale=4, width=0.005, headwidth=4)
     axes.set(xlim=(-2.8, 2.8), ylim=(-2.8, 2.8), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
 
@@ -89,7 +92,7 @@ def arrow_slider(exact: GaussianMixture):
         axes.set_title(f"t = {t}: points $x_t$, arrows towards $a\\,E[x_0|x_t]$")
 
     moments = _moments(schedule, (1, 0.75, 0.6, 0.45, 0.35, 0.25, 0.175, 0.1, 0.04, 0.005))
-    return frame_slider(fig_frames(figure, update, moments, dpi=84), [f"t = {t}" for t in moments], slider="step t", still=4,
+    return frame_slider(fig_frames(figure, update, moments, dpi=84), [f"t = {t}" for t in moments], slider="step t of the arrows", still=4,
                         limit=150_000, alt="Arrows on a grid over the noised points. At large t all point to the centre; as t falls they sort "
                             "themselves towards the three clouds.")
 

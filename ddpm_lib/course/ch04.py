@@ -40,6 +40,8 @@ def term_slider(v: float = 0.25):
     truth = 0.5 * math.log2(2 * math.pi * math.e * v)
     figure = Figure(figsize=(7.6, 3.0))
     left, right = figure.add_axes((0.085, 0.17, 0.39, 0.67)), figure.add_axes((0.59, 0.17, 0.39, 0.67))
+    for axes in (left, right):
+        axes.tick_params(labelsize=10.5)                               # an exponent is smaller than its 10
     lines = [axes.plot([], [], color=plots.EXACT, lw=1.6)[0] for axes in (left, right)]
     left.set(xlim=(8e-4, 1.1), ylim=(0, 1.7), xscale="log", xlabel="t / T", ylabel="$L_t$, bits per dimension", title="$L_t$ on a linear axis")
     right.set(xlim=(8e-4, 1.1), ylim=(1e-7, 3), xscale="log", yscale="log", xlabel="t / T", title="$L_t$ on a logarithmic axis")

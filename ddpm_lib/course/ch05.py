@@ -151,13 +151,13 @@ def one_point_figure(oracle: GaussianMixture, point: Sequence[float], ts: Sequen
     figure = Figure(figsize=(7.4, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     data = oracle.sample(1500, torch.Generator().manual_seed(0))
-    left.scatter(data[:, 0], data[:, 1], s=2, color=plots.DATA, alpha=0.35, linewidths=0)
+    left.scatter(data[:, 0], data[:, 1], s=2, color=plots.DATA, alpha=0.7, linewidths=0)
     left.plot(x_0_hat[:, 0], x_0_hat[:, 1], color=plots.EXACT, lw=1.4)
     for k in ts:
         a, b = x_0_hat[k - 1].tolist()
         left.scatter([a], [b], s=22, color=plots.EXACT, zorder=4)
         left.annotate(f"t = {k}", (a, b), xytext=(6, 3), textcoords="offset points", fontsize=9.5)
-    left.scatter(*[[v] for v in point], s=70, marker="X", color=plots.NOISE, edgecolors="white", zorder=5)
+    left.scatter(*[[v] for v in point], s=80, marker="X", color=plots.NOISE, edgecolors=plots.EXACT, zorder=5)
     left.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
     left.set_title(r"$\mathrm{E}[x_0|x_t]$, by $t$", fontsize=11)
     for i, style in enumerate(("-", "--")):
@@ -174,8 +174,8 @@ def embedding_figure(embed: Callable, T: int = 100, dim: int = 64) -> Figure:
     table = embed(torch.arange(1, T + 1), dim)                             # (T, dim)
     figure = Figure(figsize=(7.4, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    picture = left.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", extent=(0, dim, T + 0.5, 0.5), interpolation="nearest")
-    left.axvline(dim / 2, color=plots.EXACT, lw=1)
+    picture = left.imshow(table, cmap="cividis", vmin=-1, vmax=1, aspect="auto", extent=(0, dim, T + 0.5, 0.5), interpolation="nearest")
+    left.axvline(dim / 2, color="white", lw=2)
     left.set(xlabel="entry: sines, then cosines", ylabel="step t", xticks=(0, dim // 4, dim // 2, 3 * dim // 4, dim))
     left.set_title("embedding of t", fontsize=11)
     figure.colorbar(picture, ax=left, shrink=0.9, ticks=(-1, 0, 1))
@@ -188,14 +188,14 @@ def embedding_figure(embed: Callable, T: int = 100, dim: int = 64) -> Figure:
 
 
 def plateau_figure(losses: Sequence[float], floor: float, window: int = 100) -> Figure:
-    """The loss of every step (thin), its running mean (thick), and the exact floor (black)."""
+    """The loss of every step (thin), its running mean (thick), and the exact floor (black, dashed)."""
     y = torch.tensor(losses, dtype=torch.float64)
     mean = y.unfold(0, window, 1).mean(1)
     figure = Figure(figsize=(6.8, 2.9), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(range(1, len(y) + 1), y, color=plots.MODEL, alpha=0.3, lw=0.6)
-    axes.plot(range(window, len(y) + 1), mean, color=plots.MODEL, lw=2, label=f"learned, mean of {window} steps")
-    axes.axhline(floor, color=plots.EXACT, lw=1.6, label="exact floor")
+    axes.plot(range(1, len(y) + 1), y, color=plots.MODEL, alpha=0.6, lw=0.5)
+    axes.plot(range(window, len(y) + 1), mean, color=plots.MODEL, lw=2.6, label=f"learned, mean of {window} steps")
+    axes.axhline(floor, color=plots.EXACT, lw=1.6, ls="--", label="exact floor")
     axes.set(xlabel="training step", ylabel="loss L", yscale="log", xlim=(0, len(y)), ylim=(0.1, 1.3), yticks=(0.1, 0.2, 0.5, 1))
     axes.set_yticklabels(["0.1", "0.2", "0.5", "1"])
     axes.minorticks_off()
@@ -208,7 +208,7 @@ def loss_by_t_figure(lines: dict[str, tuple[Tensor, str, str]], gaps: dict[str, 
     figure = Figure(figsize=(7.4 if gaps else 6.0, 3.0), layout="constrained")
     panels = figure.subplots(1, 2 if gaps else 1, squeeze=False)[0]
     for name, (y, color, style) in lines.items():
-        panels[0].plot(range(1, len(y) + 1), y, style, color=color, label=name, lw=1.8)
+        panels[0].plot(range(1, len(y) + 1), y, style, color=color, label=name, lw=1.8, ms=5, markevery=(4, 10))
     panels[0].set(xlabel="step t", ylabel="loss at t", ylim=(0, None), xlim=(0, len(y)))
     panels[0].legend(frameon=False)
     for name, (y, color) in (gaps or {}).items():
@@ -243,12 +243,12 @@ def field_slider(snapshots: dict[int, dict], net: nn.Module, oracle: GaussianMix
         left.cla()
         right.cla()
         cloud, x = q_sample(x_0, torch.full((len(x_0),), t), eps, schedule), grids[i]
-        left.scatter(cloud[:300, 0], cloud[:300, 1], s=7, color="#8FC1E3", linewidths=0, antialiased=False)
+        left.scatter(cloud[:300, 0], cloud[:300, 1], s=7, color="#4C97C9", linewidths=0, antialiased=False)
         style = dict(angles="xy", scale_units="xy", scale=longest / 0.5, pivot="tail")
         left.quiver(*x.T, *_cut(-exact(x, torch.full((len(x),), t)), longest).T, color=plots.EXACT, width=0.009, **style)
         arrows = left.quiver(*x.T, *(0 * x).T, color=plots.MODEL, width=0.005, **style)
         left.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
-        right.plot(range(1, schedule.T + 1), floor, color=plots.EXACT, label="exact floor")
+        right.plot(range(1, schedule.T + 1), floor, "--", color=plots.EXACT, label="exact floor", zorder=3)
         (curve,) = right.plot(range(1, schedule.T + 1), floor, color=plots.MODEL, label="learned")
         right.axvline(t, color=plots.GREY, lw=1, ls=":")
         right.set(xlabel="step t", ylabel="loss at t", ylim=(0, 1.5), xlim=(0, schedule.T))
@@ -258,7 +258,7 @@ def field_slider(snapshots: dict[int, dict], net: nn.Module, oracle: GaussianMix
             fields, losses = at_step[step]
             arrows.set_UVC(*fields[i].T)
             curve.set_ydata(losses)
-            left.set_title(f"−ε at t = {t}: exact black, learned green", fontsize=10)
+            left.set_title(f"−ε at t = {t}: exact thick black, learned thin green", fontsize=10)
             right.set_title(f"after {step} training steps", fontsize=10)
 
         return fig_frames(figure, update, list(at_step), dpi=85)

@@ -249,6 +249,7 @@ _MAP_JS = """(P => { for (const f of document.querySelectorAll('div.um-' + P.id 
  const put = (to, tag, css, set = {}) => { const e = to.namespaceURI === NS || tag === 'svg' ?
    document.createElementNS(NS, tag) : document.createElement(tag);
   if (css) e.style.cssText = css; for (const k in set) e.setAttribute(k, set[k]); to.append(e); return e; };
+ put(f, 'style', '').textContent = '.um-' + P.id + ' g:focus-visible rect{stroke:#0072B2;stroke-width:5}';
  const font = 'system-ui,sans-serif', keys = {'data-lm-suppress-shortcuts': 'true'};    // else JupyterLab takes the keys
  const bar = put(f, 'div', 'display:flex;flex-wrap:wrap;gap:4px 18px;padding:4px 0;font:15px/24px ' + font);
  const choose = (name, options) => {
@@ -277,19 +278,19 @@ _MAP_JS = """(P => { for (const f of document.querySelectorAll('div.um-' + P.id 
    r.setAttribute('stroke', on ? '#000' : two ? '#B25F00' : '#767676'); r.setAttribute('stroke-width', on || two ? 3.5 : 1);
    r.setAttribute('stroke-dasharray', two ? '6 3' : 'none'); });
   lines.forEach(([e, i]) => { const on = i === k || i === pair && b.skip < 0;
-   e.setAttribute('stroke', on ? '#B25F00' : '#999'); e.setAttribute('stroke-width', on ? 3 : 1.2); });
+   e.setAttribute('stroke', on ? '#B25F00' : '#8C8C8C'); e.setAttribute('stroke-width', on ? 3 : 1.2); });
   words.textContent = ''; put(words, 'div', 'font-weight:600;margin-bottom:4px').textContent = b.title;
   for (const [name, value] of b.rows) { const d = put(words, 'div', 'display:flex;gap:10px');
    put(d, 'span', 'flex:none;width:108px;color:#595959').textContent = name; put(d, 'span', '').textContent = value; }
   eye.textContent = ''; const u = 100 / N.size, [lo, hi] = b.sees.length ? b.sees : [0, -1];
   put(eye, 'rect', '', {x: 0, y: 0, width: 100, height: 100, fill: '#fff', stroke: '#767676'});
   put(eye, 'rect', '', {x: lo * u, y: lo * u, width: (hi - lo + 1) * u, height: (hi - lo + 1) * u, fill: '#009E73'});
-  eye.setAttribute('aria-label', b.sees.length ? 'what it sees of the picture' : 'it sees nothing of the picture');
+  eye.setAttribute('aria-label', b.sees.length ? 'what it sees of the picture: rows and columns ' + lo + ' to ' + hi : 'it sees nothing of the picture');
   if (focus) groups[k].focus({preventScroll: false}); };
  const paint = () => { const N = now(), s = shade.selectedIndex;
   groups.forEach((g, i) => { const b = N.boxes[i]; g.firstChild.setAttribute('fill-opacity', 0.62 * b.shades[s]);
    g.lastChild.textContent = b.texts[s];
-   g.setAttribute('aria-label', b.title + '. ' + b.rows.map(r => r.join(' ')).join('; ')); }); };
+   g.setAttribute('aria-label', b.sign + ' ' + b.texts[s] + ', ' + b.title + '. ' + b.rows.map(r => r.join(' ')).join('; ')); }); };
  const build = () => { const N = now(); stage.textContent = ''; groups = []; lines = [];
   const v = put(stage, 'svg', 'display:block;width:' + N.wide + 'px;max-width:100%;min-width:560px;height:auto', {role: 'group',
    viewBox: '0 0 ' + N.wide + ' ' + N.high, 'aria-label': P.alt + ' Arrow keys go from part to part; Enter follows a skip.'});
@@ -300,7 +301,7 @@ _MAP_JS = """(P => { for (const f of document.querySelectorAll('div.um-' + P.id 
    const g = put(v, 'g', 'cursor:pointer;outline:none', {role: 'button', 'data-part': k});
    put(g, 'rect', '', {x: b.x, y: b.y, width: W, height: H, rx: 4, fill: '#009E73'});
    const under = put(g, 'rect', '', {x: b.x, y: b.y, width: W, height: H, rx: 4, fill: '#fff'}); v.insertBefore(under, g);
-   text(g, b.x + W / 2, b.y + 16, b.sign, 15, 600); text(g, b.x + W / 2, b.y + 32, '', 12, 400);
+   text(g, b.x + W / 2, b.y + 16, b.sign + ' ', 15, 600); text(g, b.x + W / 2, b.y + 32, '', 12, 400);
    g.onclick = () => show(k, true);
    g.onfocus = () => { if (at !== k) show(k, false); }; groups.push(g); });
   paint(); };

@@ -30,9 +30,9 @@ def paths_figure(etas: Iterable[float] = (0.0, 0.5, 1.0), steps: int = 100, show
     for (left, right), eta in zip(columns.reshape(-1, 2), etas, strict=True):
         walk = [noise] + [x for _, x, _ in ddim(exact, noise, times, schedule, eta, torch.Generator().manual_seed(4))]
         tracks = torch.stack(walk)[:, :shown, 0][:, order]
-        left.plot(times, tracks, lw=0.9, color=plots.MODEL, alpha=0.8)
-        left.plot(times[:1] * shown, noise[:shown, 0], "o", ms=3, color=plots.NOISE, clip_on=False)
-        left.plot(times[-1:] * shown, tracks[-1], "o", ms=3, color=plots.DATA, clip_on=False)
+        left.plot(times, tracks, lw=0.9, color=plots.MODEL)
+        left.plot(times[:1] * shown, noise[:shown, 0], "o", ms=4, color=plots.NOISE, markeredgecolor=plots.EXACT, markeredgewidth=0.6, clip_on=False)
+        left.plot(times[-1:] * shown, tracks[-1], "o", ms=4, color=plots.DATA, clip_on=False)
         left.set(xlim=(1000, 0), ylim=(-3.5, 3.5), xticks=(1000, 500, 0), xlabel="step t", title=rf"$\eta$ = {eta:g}")
         counts, edges = np.histogram(walk[-1].numpy(), np.linspace(-3, 3, 41), density=True)
         right.stairs(counts, edges, orientation="horizontal", fill=True, color=plots.MODEL, alpha=0.6)

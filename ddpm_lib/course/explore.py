@@ -209,7 +209,7 @@ _SLIDER_JS = """(P => { for (const f of document.querySelectorAll('div.fs-' + P.
  if (P.names.length > 1) {
   const l = put(bar, 'label', 'display:flex;align-items:center;gap:6px'); l.append(P.choice);
   pick = put(l, 'select', box, keys); P.names.forEach(n => put(pick, 'option', '').textContent = n); }
- const said = put(bar, 'output', 'display:inline;padding:0;font-variant-numeric:tabular-nums');
+ const said = put(bar, 'output', 'display:inline;padding:0;font-variant-numeric:tabular-nums', {'aria-live': 'off'});
  const c = put(f, 'canvas', 'display:block;max-width:100%;height:auto;background:#fff;width:' + P.w * P.zoom + 'px'
   + (P.zoom > 1 ? ';image-rendering:pixelated' : ''), {role: 'img', width: P.w, height: P.h});
  const sheet = new Image(), n = P.labels.length;
@@ -217,11 +217,11 @@ _SLIDER_JS = """(P => { for (const f of document.querySelectorAll('div.fs-' + P.
   const row = pick ? pick.selectedIndex : 0, k = row * n + +range.value, text = P.labels[+range.value];
   const full = pick ? P.names[row] + ', ' + text : text;
   said.textContent = text; range.setAttribute('aria-valuetext', full);
-  c.setAttribute('aria-label', P.alt + ' Shown: ' + full); c.dataset.frame = k;
+  c.setAttribute('aria-label', P.alt.replace(/[.]?$/, '.') + ' Shown: ' + full); c.dataset.frame = k;
   const x = k % P.columns * P.w, y = Math.floor(k / P.columns) * P.h;
   c.getContext('2d').drawImage(sheet, x, y, P.w, P.h, 0, 0, P.w, P.h); };
  let timer = 0;
- const face = (sign, name) => { play.textContent = sign; play.setAttribute('aria-label', name); };
+ const face = (sign, name) => { play.textContent = sign; play.setAttribute('aria-label', name + ': ' + P.slider); };
  const stop = () => { clearInterval(timer); timer = 0; face('\\u25b6\\ufe0e', 'play'); };
  const step = () => { if (!f.isConnected || +range.value === n - 1) return stop();
    range.value = +range.value + 1; draw(); };
@@ -266,7 +266,7 @@ class FrameSlider:
             raise ValueError(f"start must be in 0..{len(self.labels) - 1}, got {start}")
         self.alt = alt
         settings = {"labels": self.labels, "names": self.names, "choice": choice, "alt": alt, "zoom": zoom,
-                    "slider": slider or f"frame of: {alt}", "start": start, "ms": ms}
+                    "slider": slider or "frame", "start": start, "ms": ms}
         self.html = slider_html(rows, settings, limit)
         self.montage = montage_png(rows, self.labels, self.names, zoom, still if len(rows) == 1 else min(still, 5))
 
@@ -356,13 +356,38 @@ _LIVE_JS = """<script>(() => { if (window.ddpmNames) return; window.ddpmNames = 
  const name = box => { const text = s => (box.querySelector(s) || {}).textContent;
   const handle = box.querySelector('.noUi-handle, .ui-slider-handle'); put(handle, 'role', 'slider');
   put(handle, 'aria-label', text('.widget-label')); put(handle, 'aria-valuetext', text('.ddpm-value'));
-  put(box.querySelector('img'), 'alt', text('.ddpm-alt') + ' Shown: ' + text('.widget-label') + ' = ' + text('.ddpm-value')); };
+  put(box.querySelector('img'), 'alt', text('.ddpm-alt') + ' Shown: ' + text('.widget-label') + ' = ' + text('.ddpm-value'));
+  put(box.querySelector('select'), 'data-lm-suppress-shortcuts', 'true');      // else JupyterLab takes the arrow keys
+  put(box.querySelector('.ddpm-alt'), 'aria-hidden', 'true'); };              // the picture has these words
  const look = () => { for (const box of document.querySelectorAll('.ddpm-slider')) { name(box);
   if (box.dataset.named) continue; box.dataset.named = '1';
   new MutationObserver(() => name(box)).observe(box, {subtree: true, childList: true, characterData: true,
    attributes: true, attributeFilter: ['aria-valuetext']}); } };
  document.addEventListener('focusin', look); let n = 0;
  const timer = setInterval(() => { look(); if (++n > 100) clearInterval(timer); }, 300);
+})()</script>"""
+
+
+# A message above the server's limit is lost without a word, and the button then waits for its answer for ever: so a file
+# that is too large is refused in the page, before it is sent. ipywidgets keeps the file's input out of the page; it is met
+# when the button clicks it.
+_UPLOAD_JS = """<script>(() => { if (window.ddpmUpload) return; window.ddpmUpload = true;
+ document.addEventListener('click', e => { const button = e.target.closest && e.target.closest('.ddpm-upload .widget-upload');
+  if (!button) return;
+  const box = button.closest('.ddpm-upload'), most = +box.className.match(/ddpm-most-(\\d+)/)[1], open = HTMLInputElement.prototype.click;
+  const restore = () => { HTMLInputElement.prototype.click = open; };
+  HTMLInputElement.prototype.click = function () { restore(); const input = this;
+   if (!input.dataset.ddpm) { input.dataset.ddpm = '1';
+    input.addEventListener('change', event => { const file = input.files[0];
+     box.querySelectorAll('.ddpm-refused').forEach(old => old.remove());
+     if (!file || file.size <= most) return;
+     event.stopImmediatePropagation();
+     const said = document.createElement('b'); said.className = 'ddpm-refused'; said.setAttribute('role', 'alert');
+     said.textContent = file.name + ' has ' + (file.size / 1e6).toFixed(1) + ' MB, and ' + (most / 1e6).toFixed(0)
+      + ' MB is the most that can be read; save a smaller copy and choose that.';
+     button.parentElement.after(said); }, true); }
+   open.call(input); };
+  setTimeout(restore); }, true);
 })()</script>"""
 
 
@@ -376,7 +401,7 @@ def show_widget(widget, text):
     from IPython.display import display
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     display({"application/vnd.jupyter.widget-view+json": view, "text/plain": text}, raw=True)
-    display({"text/html": _LIVE_JS, "text/plain": "[names for screen readers]"}, raw=True)
+    display({"text/html": _LIVE_JS + _UPLOAD_JS, "text/plain": "[names for screen readers]"}, raw=True)
 
 
 class LiveSlider:
@@ -539,6 +564,8 @@ class PictureUpload:
         self.button.observe(self._changed, "value")
         self.widget = widgets.VBox([widgets.HBox([self.button, self.status]), self.body])
         self.widget.add_class("ddpm-live")
+        self.widget.add_class("ddpm-upload")
+        self.widget.add_class(f"ddpm-most-{max_bytes}")
         if getattr(self.shown, "montage", None):
             self.widget.add_class("ddpm-live-stills")
 
@@ -684,7 +711,7 @@ class LiveLoss:
     def _alt(self):
         if not self.losses:
             return f"An empty {self.title} curve: no step has been taken yet."
-        return (f"{self.title} against step, {len(self.losses)} of {self.total} steps: each step thin, the average "
+        return (f"{self.title.capitalize()} against step, {len(self.losses)} of {self.total} steps: each step thin, the average "
                 f"thick, from {self.losses[0]:.2g} to about {self._average:.2g}.")
 
     def _metadata(self):
@@ -747,8 +774,9 @@ _PLANE_JS = """(P => { for (const f of document.querySelectorAll('div.lp-' + P.i
    + 'cursor:crosshair;border:1px solid #767676;background:#fff;box-sizing:border-box', {tabindex: 0, role: 'slider',
    'aria-roledescription': 'two-dimensional slider', 'aria-valuemin': 0, 'aria-valuemax': n * n - 1, width: 2 * S,
    height: 2 * S, 'data-lm-suppress-shortcuts': 'true'});          // else JupyterLab takes the arrow keys
-  c.setAttribute('aria-label', Q.name + ': ' + P.alt + ' Drag the point, or use the four arrow keys; with shift '
-   + 'the steps are larger, Home goes back to the start.');
+  c.setAttribute('aria-label', Q.name + ': point in the plane of codes');
+  c.setAttribute('aria-description', P.alt + ' Drag the point, or use the four arrow keys; with shift the steps are '
+   + 'larger, Home goes back to the start.');
   const tile = put(pair, 'canvas', 'width:112px;height:' + Math.round(112 * P.h / P.w) + 'px;image-rendering:pixelated;'
    + 'border:1px solid #767676;background:#fff', {role: 'img', width: P.w, height: P.h});
   const said = put2('div', 'min-height:21px;max-width:' + (S + 122) + 'px;font-variant-numeric:tabular-nums');

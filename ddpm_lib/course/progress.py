@@ -44,4 +44,5 @@ def progress():
     print(f"Exercises done: {len(right)} of {len(REGISTRY)}{noted}")
     for module, title in chapters.items():
         mine = [name for name, ex in REGISTRY.items() if ex.solution.__module__ == module]
-        print(f"{title}: " + ", ".join(f"{'✔' if name in names else '☐'} {name}" for name in mine))
+        groups = {"✔ done": [name for name in mine if name in names], "☐ open": [name for name in mine if name not in names]}
+        print(f"{title}: " + "; ".join(f"{word}: {', '.join(group)}" for word, group in groups.items() if group))
