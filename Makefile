@@ -146,7 +146,7 @@ lab:
 
 test:
 	@sh -c "$$SET_UP" set-up test
-	@echo "Running the library's tests and every notebook; the notebooks take most of the time (about 20 minutes in all)."
+	@echo "Running the library's tests and every notebook; the notebooks take most of the time (about 35 minutes in all)."
 	.venv/bin/python -m pytest $(ARGS)
 
 # Everything that meets ipywidgets and IPython: each notebook, the sliders (in a browser too), the exercises, the first cell.

@@ -444,11 +444,19 @@ def test_nested_results(registry):
     assert ex.verdict(lambda x: {"mean": x.mean(), "parts": ...}) == ("unfinished", "not done yet.")
 
 
-def test_ctrl_c_gets_through(scale):
+def test_a_check_that_was_stopped_says_where(scale, capsys):
     def endless(x_0, a):
-        raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        check("scale", endless)
+        while True:
+            raise KeyboardInterrupt                            # what the stop button does
+    assert check("scale", endless) is engine.REGISTRY["scale"].solution
+    assert "✘ scale: you stopped the check at line " in (said := capsys.readouterr().out) and "; is there a loop that never ends?" in said
+
+
+def test_an_answer_that_leaves_is_an_answer_that_stopped(scale, capsys):
+    def leaves(x_0, a):
+        raise SystemExit
+    assert check("scale", leaves) is engine.REGISTRY["scale"].solution
+    assert "✘ scale: your code stopped at line " in capsys.readouterr().out
 
 
 def test_plain_arguments_are_named():

@@ -39,7 +39,7 @@ def test_what_a_cell_binds(name, line):
 def test_a_name_made_above(folder):
     assert missing_cell("x_0", ["", FIRST, "y = noised(x_0)"], folder) == (
         'x_0 is made above, under "1. Data", in the cell with the line\n    x_0, n = th.ones(3), 3\n'
-        "That cell has not run in this kernel. Choose Run > Run All Above Selected Cell (on Colab: Runtime > Run before), then run this cell again.")
+        "That cell has not run in this kernel, or was changed. Choose Run > Run All Above Selected Cell (on Colab: Runtime > Run before), then run this cell again.")
     assert missing_cell("noised", ["", FIRST, "y = noised(x_0)"], folder).startswith('noised is made above, under "Noise it", in the cell with the line\n    def noised(x):\n')
 
 

@@ -206,7 +206,7 @@ def run(ex, answer):
         return Outcome("nothing")
     except ChangedInput as error:
         return Outcome("in place", error.args[0])
-    except Exception as error:
+    except (Exception, SystemExit) as error:                   # an answer that calls exit() is an answer that stopped
         if "ellipsis" in str(error) or says_unfinished(error, answer):         # a = ...; return a * x
             return Outcome("unfinished")
         return Outcome("raised", (type(error).__name__, str(error)), line_of(error, answer))
@@ -540,9 +540,12 @@ def check(name, answer):
     """
     ex = find(name)
     if answer is ex.solution:                                  # this cell was run twice: my_<name> is what it returned before
-        print(f"☐ {name}: my_{name} is the reference solution now. Run the cell with your answer again, then this one.")
+        print(f"☐ {name}: my_{name} is the reference solution now. Run the cell with your answer (it must define my_{name}) again, then this one.")
         return answer
-    kind, sentence = ex.verdict(answer)
+    try:
+        kind, sentence = ex.verdict(answer)
+    except KeyboardInterrupt as stopped:
+        kind, sentence = "wrong", f"you stopped the check{line_of(stopped, answer)}; is there a loop that never ends?"
     if kind == "right":
         print(f"✔ {name}: {sentence}")
         try:

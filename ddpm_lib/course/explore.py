@@ -630,7 +630,7 @@ class LiveLoss:
                 live.step(loss.item())
 
     total: number of steps; every: seconds between two pictures; smooth: weight of the past in the running average;
-    log: logarithmic loss axis; title: name of that axis. `losses` holds every loss.
+    log: logarithmic loss axis; title: name of that axis. `losses` holds every loss, `stopped` is True when it was cut short.
     The notebook's stop button ends the block after the step that is being made (at once if steps take over a second, or
     if it is pressed twice), and the cell goes on behind it: what was learned is kept, and a sentence says how to go on.
     In a terminal Ctrl-C marks the line as stopped and is passed on.
@@ -642,6 +642,7 @@ class LiveLoss:
     title: str = "loss"
     plot: bool = True
     losses: list = dataclasses.field(default_factory=list)
+    stopped: bool = False
 
     def __enter__(self):
         self._begin, self._last, self._cost, self._average = time.perf_counter(), 0.0, 0.0, None
@@ -681,6 +682,7 @@ class LiveLoss:
             signal.signal(signal.SIGINT, self._handler)
         note = "" if kind is None else "stopped" if kind is KeyboardInterrupt else f"stopped: {kind.__name__}"
         self._refresh(self.text(note, final=kind is None), last=True)
+        self.stopped = kind is not None
         if kind is not KeyboardInterrupt or not self._kernel:
             return False
         print(f"You stopped after step {len(self.losses)} of {self.total}. What was learned until then is kept, and the cells below work with it.\n"

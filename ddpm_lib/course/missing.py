@@ -57,7 +57,7 @@ def missing_cell(name, history, folder=COURSE / "notebooks"):
     what = (f"{name} is made {'above' if above else 'further below'}, under \"{heading}\", in the cell with the line\n"
             f"    {binds(cells[k][1], name)}\n")
     if above:
-        return what + "That cell has not run in this kernel. Choose Run > Run All Above Selected Cell (on Colab: Runtime > Run before), then run this cell again."
+        return what + "That cell has not run in this kernel, or was changed. Choose Run > Run All Above Selected Cell (on Colab: Runtime > Run before), then run this cell again."
     return what + "Run that cell first, or choose Run > Run All Cells (on Colab: Runtime > Run all)."
 
 

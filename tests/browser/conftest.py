@@ -2,9 +2,12 @@
 import pathlib
 import sys
 
+import nbformat
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+CHAPTERS = sorted((pathlib.Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+MINUTES = 15                                                   # chapter 07 trains for three on a quiet machine
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,18 @@ def opened(browser, lab):
     yield open_one
     for notebook in notebooks:
         notebook.close()
+
+
+@pytest.fixture(scope="session", params=CHAPTERS, ids=lambda path: path.stem)
+def chapter(request, browser, lab):
+    """A chapter (driver.Notebook) as a stranger's clone shows it: opened with its saved outputs, not trusted, and run from top to bottom.
+
+    Every test of a chapter works on this one run; pytest takes all of them before it opens the next chapter.
+    saved: its file; before: how many sliders were at work before it was run.
+    """
+    import driver
+    with driver.open_notebook(browser, lab, lab.copy(request.param)) as notebook:
+        notebook.saved = nbformat.read(request.param, as_version=4)
+        notebook.before = notebook.page.locator(".jp-OutputArea canvas, .jp-OutputArea input[type=range]").count()
+        notebook.run_all(60 * MINUTES)
+        yield notebook

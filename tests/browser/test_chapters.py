@@ -4,22 +4,6 @@ Then every slider on the page is moved, by keys alone and by mouse alone; moving
 07 train for minutes. Needs a Chromium and playwright; skips with a sentence where one is missing.
 """
 import moving
-import nbformat
-import pytest
-from driver import ROOT, open_notebook
-
-CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-MINUTES = 15
-
-
-@pytest.fixture(scope="module", params=CHAPTERS, ids=lambda path: path.stem)
-def chapter(request, browser, lab):
-    """A chapter that has been run. saved: its file; before: the sliders that were at work before it was run."""
-    with open_notebook(browser, lab, lab.copy(request.param)) as notebook:
-        notebook.saved = nbformat.read(request.param, as_version=4)
-        notebook.before = notebook.page.locator(".jp-OutputArea canvas, .jp-OutputArea input[type=range]").count()
-        notebook.run_all(60 * MINUTES)
-        yield notebook
 
 
 def test_no_cell_fails(chapter):

@@ -109,7 +109,7 @@ def test_a_kernel_restarted_in_the_middle(lab, opened):
     notebook.run_cell(first)
     notebook.run_cell(uses)
     assert re.search(r"NameError: name 'trajectory_slider' is not defined\ntrajectory_slider is made above, under \"[^\"]+\", in the cell with the line\n"
-                     r"    from ddpm_lib.course.ch00 import trajectory_slider\nThat cell has not run in this kernel\. Choose Run > Run All Above Selected Cell "
+                     r"    from ddpm_lib.course.ch00 import trajectory_slider\nThat cell has not run in this kernel, or was changed\. Choose Run > Run All Above Selected Cell "
                      r"\(on Colab: Runtime > Run before\), then run this cell again\.$", seen(notebook, uses))
     notebook.js("panel.content.deselectAll(); panel.content.activeCellIndex = x; await window.jupyterapp.commands.execute('notebook:run-all-above')", uses)
     notebook.idle(60)
