@@ -224,7 +224,7 @@ ODD = {
     "a list": ("return [a * b for a, b in zip(x, c)]", r"✘ scale: case 1 of 3: expected a tensor of shape \(4, 3, 5, 4\), got a list of 4\."),
     "calls itself": ("return my_scale(x, c)", r"✘ scale: your code stopped at line 2 \(`return my_scale\(x, c\)`\): RecursionError: .*"),
     "prints": ("print('seen:', *x.shape); return c.view(-1, 1, 1, 1) * x", r"seen: 4 3 5 4\nseen: 3 3 2 3\nseen: 2 1 8 8\n✔ scale: correct\."),
-    "leaves": ("raise SystemExit", r"✘ scale: your code stopped at line 2 \(`raise SystemExit`\): SystemExit: \."),
+    "leaves": ("raise SystemExit", r"✘ scale: your code stopped at line 2 \(`raise SystemExit`\): SystemExit: "),
     "another function": (None, r"✘ scale: a function is expected, got the int 3\."),
 }
 
