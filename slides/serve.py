@@ -64,3 +64,5 @@ def serve(only, port=8080):
             time.sleep(0.7)
     except KeyboardInterrupt:
         server.shutdown()
+    except build.Stop as sentence:                             # a deck was renamed
+        sys.exit(f"slides: {sentence}")

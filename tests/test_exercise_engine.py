@@ -236,8 +236,9 @@ def test_a_known_mistake_in_another_precision(scale, capsys):
 
 def test_strict_mode_raises(scale, monkeypatch):
     monkeypatch.setenv("COURSE_STRICT", "1")
-    assert check("scale", _scale) is _scale
-    for answer, words in ((unfinished_dots, "scale: unfinished: not done yet"),
+    own = lambda x_0, a: _scale(x_0, a)
+    assert check("scale", own) is own
+    for answer, words in ((unfinished_dots, "scale: unfinished: not done yet"), (_scale, "scale: unfinished: my_scale is the reference solution"),
                           (_scale_squared, "scale: wrong: a is squared here")):
         with pytest.raises(AssertionError, match=words):
             check("scale", answer)

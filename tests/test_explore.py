@@ -337,7 +337,7 @@ def test_the_stop_button_ends_a_training_after_a_whole_step(in_a_kernel, capsys)
     assert len(live.losses) == 7 and live.stopped
     assert capsys.readouterr().out == (
         "You stopped after step 7 of 50. What was learned until then is kept, and the cells below work with it.\n"
-        "To train to the end, run the notebook again from the cell that makes the network.\n")
+        "To train to the end, run this cell again; where a cell above makes the network, run that one first.\n")
     seven, whole = small_training(7)
     assert not whole.stopped
     assert torch.equal(stopped, seven) and not torch.equal(stopped, torch.zeros(4)) and capsys.readouterr().out == ""

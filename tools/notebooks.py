@@ -32,8 +32,9 @@ NBVAL_TAGS = {"nbval-ignore-output", "nbval-check-output", "nbval-raises-excepti
 FORBIDDEN = re.compile(r"\b(simply|just|clearly|obviously|trivial|trivially|easy to see)\b", re.IGNORECASE)
 LOCAL_PATH = re.compile(r"(?<![\w.\-/])/(?:home|Users|root|work|tmp)/\w|\b[A-Za-z]:\\{1,2}\w")
 BADGE = re.compile(r"https://colab\.research\.google\.com/github/[^\s)\"'>]+")
+CHAPTER = re.compile(r"\d\d_\w+\.ipynb")
 NAME = "diffusion-from-scratch"                                # what the course is called, whoever owns a copy of it
-NOT_OURS = {"_build", "build", "built", "node_modules", "runs"}                   # folders in which nobody writes
+NOT_OURS = {"_build", "build", "built", "html", "node_modules", "runs", "venv", "env", "site-packages"}                   # folders in which nobody writes
 
 _FIRST_CELL = '''\
 # Setup: run this cell first. On Colab it also fetches the course, which takes about ten seconds.
@@ -224,10 +225,10 @@ def execute(nb, folder, env=None, timeout=CELL_TIMEOUT):
 # --- where the course lives --------------------------------------------------------------------------------------
 
 def sources(root=ROOT):
-    """Every notebook and Markdown file that a person wrote, in order."""
+    """Every chapter and every Markdown file of the course, in order; not the notebooks that a reader keeps beside them."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in NOT_OURS and (name[0] != "." or name == ".github"))
-        yield from (pathlib.Path(folder, name) for name in sorted(names) if name.endswith((".ipynb", ".md")))
+        yield from (pathlib.Path(folder, name) for name in sorted(names) if name.endswith(".md") or CHAPTER.fullmatch(name))
 
 
 def texts(path):

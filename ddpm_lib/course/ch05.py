@@ -190,6 +190,7 @@ def embedding_figure(embed: Callable, T: int = 100, dim: int = 64) -> Figure:
 def plateau_figure(losses: Sequence[float], floor: float, window: int = 100) -> Figure:
     """The loss of every step (thin), its running mean (thick), and the exact floor (black, dashed)."""
     y = torch.tensor(losses, dtype=torch.float64)
+    window = min(window, len(y))                               # the reader may have stopped the training
     mean = y.unfold(0, window, 1).mean(1)
     figure = Figure(figsize=(6.8, 2.9), layout="constrained")
     axes = figure.add_subplot()

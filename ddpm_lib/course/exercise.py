@@ -535,11 +535,14 @@ def find(name):
 def check(name, answer):
     """Grade an answer and print the verdict.
 
-    Returns the answer if it is right, and notes its name in the progress file; else the reference solution. With COURSE_STRICT=1 in the environment, raises
+    Returns the answer if it is right, and notes its name in the progress file; else the reference solution. With
+    COURSE_STRICT=1 in the environment, raises
     AssertionError unless it is right. Raises ValueError if there is no such exercise.
     """
     ex = find(name)
     if answer is ex.solution:                                  # this cell was run twice: my_<name> is what it returned before
+        if os.environ.get("COURSE_STRICT") == "1":
+            raise AssertionError(f"{name}: unfinished: my_{name} is the reference solution")
         print(f"☐ {name}: my_{name} is the reference solution now. Run the cell with your answer (it must define my_{name}) again, then this one.")
         return answer
     try:

@@ -351,7 +351,7 @@ clip-path:inset(50%)}</style>"""
 
 
 # ipywidgets gives its sliders no name, and speaks positions; this gives them the label, the value and the picture's words.
-_LIVE_JS = """<script>(() => { if (window.ddpmNames) return; window.ddpmNames = true;
+_LIVE_JS = """<script>(() => { if (window.ddpmNames) return window.ddpmNames();
  const put = (e, key, text) => { if (e && text && e.getAttribute(key) !== text) e.setAttribute(key, text); };
  const name = box => { const text = s => (box.querySelector(s) || {}).textContent;
   const handle = box.querySelector('.noUi-handle, .ui-slider-handle'); put(handle, 'role', 'slider');
@@ -363,8 +363,10 @@ _LIVE_JS = """<script>(() => { if (window.ddpmNames) return; window.ddpmNames = 
   if (box.dataset.named) continue; box.dataset.named = '1';
   new MutationObserver(() => name(box)).observe(box, {subtree: true, childList: true, characterData: true,
    attributes: true, attributeFilter: ['aria-valuetext']}); } };
- document.addEventListener('focusin', look); let n = 0;
- const timer = setInterval(() => { look(); if (++n > 100) clearInterval(timer); }, 300);
+ document.addEventListener('focusin', look); let n, timer;
+ window.ddpmNames = () => { clearInterval(timer); n = 0;                      // a figure takes a while to appear
+  timer = setInterval(() => { look(); if (++n > 100) clearInterval(timer); }, 300); };
+ window.ddpmNames();
 })()</script>"""
 
 
@@ -683,10 +685,12 @@ class LiveLoss:
         note = "" if kind is None else "stopped" if kind is KeyboardInterrupt else f"stopped: {kind.__name__}"
         self._refresh(self.text(note, final=kind is None), last=True)
         self.stopped = kind is not None
+        if self._stop and kind is None:
+            print("You pressed stop when the training was at its end; press again to stop the notebook.")
         if kind is not KeyboardInterrupt or not self._kernel:
             return False
         print(f"You stopped after step {len(self.losses)} of {self.total}. What was learned until then is kept, and the cells below work with it.\n"
-              "To train to the end, run the notebook again from the cell that makes the network.")
+              "To train to the end, run this cell again; where a cell above makes the network, run that one first.")
         return True
 
     def text(self, note="", final=False):

@@ -1,5 +1,5 @@
 """Which exercises the reader has done: one name per line in a small file that the reader may read, and delete."""
-import importlib
+import importlib.util
 import os
 import pathlib
 
@@ -24,8 +24,10 @@ def done():
 def note(name):
     """Add the name of an exercise to the file, unless it stands there. Raises OSError if that cannot be done."""
     if name not in done():
-        with open(progress_file(), "a", encoding="utf-8") as file:           # one short line: two notebooks may write at once
-            file.write(f"{name}\n")
+        path = progress_file()
+        gap = "\n" if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n") else ""
+        with open(path, "a", encoding="utf-8") as file:        # one short line: on Linux and macOS two notebooks may write at once
+            file.write(f"{gap}{name}\n")
 
 
 def progress():
@@ -33,7 +35,9 @@ def progress():
     from .exercise import REGISTRY
     chapters = {}
     for path in sorted((COURSE / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        chapters[importlib.import_module(f"{__package__}.ch{path.name[:2]}").__name__] = path.stem.replace("_", " ")
+        module = f"{__package__}.ch{path.name[:2]}"
+        if importlib.util.find_spec(module):                   # else it is a notebook of the reader's own
+            chapters[importlib.import_module(module).__name__] = path.stem.replace("_", " ")
     try:
         names = done()
     except OSError as error:

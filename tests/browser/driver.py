@@ -97,7 +97,7 @@ def start_lab(folder, python=sys.executable):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), encoding="utf-8")
     own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
-           "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "DDPM_PROGRESS": "progress.json"}
+           "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "DDPM_PROGRESS": "progress.txt"}
     environment = {**os.environ, "JUPYTER_TOKEN": token, **{name: str(folder / value) for name, value in own.items()},
                    "PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     with socket.socket() as probe:
@@ -108,7 +108,7 @@ def start_lab(folder, python=sys.executable):
                "--LabApp.expose_app_in_browser=True"]                      # window.jupyterapp: commands by name
     with open(log, "w", encoding="utf-8") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=root)
-    lab = Lab(url, token, root, log, folder / "progress.json", environment, process)
+    lab = Lab(url, token, root, log, folder / "progress.txt", environment, process)
     try:
         _answers(lab, 90)
         yield lab

@@ -11,6 +11,7 @@ import html
 import io
 import json
 import re
+import sys
 import time
 
 import numpy as np
@@ -151,16 +152,24 @@ def frames_differ(frames):
     assert n > 1 and same * 4 <= rows * (n - 1), f"{frames.slider.where}: {same} of {rows * (n - 1)} frames show the same picture as the one before"
 
 
+def press_menu(frames, key):
+    """One step in a menu by an arrow key. On macOS that opens the list instead, where Enter takes what is marked."""
+    frames.slider.page.keyboard.press(key)
+    if sys.platform == "darwin":
+        frames.slider.page.keyboard.press(key)
+        frames.slider.page.keyboard.press("Enter")
+
+
 def by_choice(frames, walk):
     """Call walk(option) for every option of the menu, reached with the keyboard alone; for 0 where there is none."""
     if frames.select:
         frames.select.focus()
         for _ in frames.names:
-            frames.slider.page.keyboard.press("ArrowUp")
+            press_menu(frames, "ArrowUp")
     for option in range(len(frames.names)):
         if option:
             frames.select.focus()
-            frames.slider.page.keyboard.press("ArrowDown")
+            press_menu(frames, "ArrowDown")
         walk(option)
 
 

@@ -33,6 +33,7 @@ wide_and_narrow = pytest.mark.parametrize("width", [1280, 360])
 
 def run(*arguments, **more):
     """tools/pages.py in a process of its own."""
+    more["env"] = {**(more.get("env") or os.environ), "PYTHONUTF8": "1"}
     return subprocess.run([sys.executable, str(ROOT / "tools" / "pages.py"), *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", **more)
 
 

@@ -66,7 +66,7 @@ def type_and_run(notebook, number, text, paste=False):
     notebook.js("cells[x].model.sharedModel.execution_count = null", number)
     editor = notebook.locator(number).locator(".cm-content")
     editor.click()
-    notebook.page.keyboard.press("Control+a")
+    notebook.page.keyboard.press("ControlOrMeta+a")
     notebook.page.keyboard.insert_text(text) if paste else notebook.page.keyboard.type(text)
     assert notebook.sources()[number] == text                  # what was typed is what stands there
     notebook.page.keyboard.press("Control+Enter")
@@ -174,7 +174,13 @@ def test_the_hints_unfold_and_the_solution_shows_and_counts(chapter):
 
 
 def test_run_all_with_the_solutions_gives_the_same_once_more(chapter):
-    """In the kernel that ran the notebook before: no cell error, all checks right, every text and picture as it was."""
+    """In the kernel that ran the notebook before: no cell error, all checks right, every text and picture as it was.
+
+    The two chapters that train for long ran once, with the solutions in them.
+    """
+    if chapter.solved:
+        assert [said.split("\n")[0] for said in chapter.checks] == [f"✔ {name}: correct." for name in exercises(chapter)]
+        return
     for name, number in exercises(chapter).items():
         chapter.set_source(number, solution_source(name))
     before = results(chapter)

@@ -31,7 +31,7 @@ with LiveLoss(STEPS, every=0.3) as live:
 LOSSES = """import hashlib
 print(len(live.losses), "losses", hashlib.sha256(repr(live.losses).encode()).hexdigest()[:16])"""
 STOPPED = (r"You stopped after step (\d+) of (\d+)\. What was learned until then is kept, and the cells below work with it\.\n"
-           r"To train to the end, run the notebook again from the cell that makes the network\.")
+           r"To train to the end, run this cell again; where a cell above makes the network, run that one first\.")
 
 
 def small(steps):

@@ -1,6 +1,5 @@
 // What is wider than the page scrolls sideways; then, and only then, the keyboard must be able to reach it.
 (() => {
-  const names = { PRE: 'Code or text', IMG: 'Picture' }
   const look = () => {
     for (const e of document.querySelectorAll('pre, .scroll, .picture, .katex-display, .figure')) {
       const wide = e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0
