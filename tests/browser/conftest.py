@@ -45,6 +45,7 @@ def chapter(request, browser, lab):
     saved: its file; before: how many sliders were at work before it was run; solved: whether the solutions were in it.
     """
     import driver
+
     from ddpm_lib.course import solution_source
     importlib.import_module(f"ddpm_lib.course.ch{request.param.name[:2]}")
     with driver.open_notebook(browser, lab, lab.copy(request.param)) as notebook:

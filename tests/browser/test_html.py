@@ -477,8 +477,7 @@ def findings(page, axe):
     return [tuple(one) for one in found]
 
 
-@every_page
-@wide_and_narrow
+@pytest.mark.parametrize("name, width", [*((name, 1280) for name in PAGES), ("02_forward_noising", 360), ("06_the_unet", 360)])
 def test_axe_finds_nothing_serious(pages, show, axe, name, width):
     page = show(pages / f"{name}.html", width)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
