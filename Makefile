@@ -133,7 +133,8 @@ export SET_UP
 # A notebook whose outputs come from somebody else shows its sliders only when it is trusted: sign the course's own.
 CHAPTERS = notebooks/[0-9][0-9]_*.ipynb
 
-# The last settings only spare the reader two warnings: of a kernel without encryption, and of a pause that is set too long.
+# The last settings spare the reader two warnings: of a kernel without encryption, and of the server's own keep-alive (30 s, with a
+# timeout of 90 s that tornado does not like); on one machine no connection needs it.
 lab:
 	@sh -c "$$SET_UP" set-up lab
 	@if [ ! -f .venv/.trusted ] || [ -n "$$(find notebooks -name '*.ipynb' -newer .venv/.trusted)" ]; then \
@@ -142,7 +143,7 @@ lab:
 	@if [ "$$(id -u)" = 0 ]; then root=--allow-root; else root=; fi; \
 	exec .venv/bin/python -m jupyterlab $$root --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.answer_yes=True --log-level=WARN \
-	    --MappingKernelManager.transport_encryption=auto "--ServerApp.tornado_settings={'ws_ping_timeout': 30000}" $(ARGS)
+	    --MappingKernelManager.transport_encryption=auto "--ServerApp.tornado_settings={'ws_ping_interval': 0}" $(ARGS)
 
 test:
 	@sh -c "$$SET_UP" set-up test
