@@ -25,3 +25,14 @@ def browser(check):
         if os.environ.get("CI"):                               # there a missing browser must be seen
             raise
         pytest.skip(str(sentence))
+
+
+@pytest.fixture(scope="session")
+def progress_of_tests(tmp_path_factory):
+    return tmp_path_factory.mktemp("progress") / "my_progress.txt"
+
+
+@pytest.fixture(autouse=True)
+def no_progress_of_others(progress_of_tests, monkeypatch):
+    """What tests do right is noted neither in the reader's file nor in that of the notebooks, which are compared afterwards."""
+    monkeypatch.setenv("DDPM_PROGRESS", str(progress_of_tests))

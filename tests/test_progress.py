@@ -114,3 +114,16 @@ def test_two_notebooks_may_note_at_once(file):
     runs = [subprocess.Popen([sys.executable, "-c", code, str(k)], env=env) for k in range(4)]
     assert [run.wait() for run in runs] == [0] * 4
     assert done() == {f"name{k}_{j}" for k in range(4) for j in range(40)}
+
+
+def test_a_run_of_the_tools_begins_with_nothing_done(tmp_path, monkeypatch):
+    """`make notebooks` by a reader who has done exercises saves the empty list, and notes nothing."""
+    import nbformat
+    sys.path.insert(0, str(sys.modules["ddpm_lib.course.progress"].COURSE / "tools"))
+    import notebooks as tool
+    monkeypatch.setenv("DDPM_PROGRESS", str(tmp_path / "mine.txt"))
+    (tmp_path / "mine.txt").write_text("seeded\n")
+    source = "import ddpm_lib.course.ch00\nfrom ddpm_lib.course import REGISTRY, check, progress\ncheck('scale', lambda *given: REGISTRY['scale'].solution(*given))\nprogress()"
+    done = tool.execute(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("from ddpm_lib.course import progress\nprogress()"), nbformat.v4.new_code_cell(source)]), tmp_path)
+    assert done.cells[0].outputs[0].text.startswith("Exercises done: 0 of 34\n") and "Exercises done: 1 of 34" in done.cells[1].outputs[0].text
+    assert (tmp_path / "mine.txt").read_text() == "seeded\n"
