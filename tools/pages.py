@@ -166,8 +166,8 @@ def title(nb, path):
 
 
 def promise(nb):
-    """The Markdown of what a chapter promises, and of how long it takes: the first cell without heading and badge."""
-    return "\n\n".join(part for part in nb.cells[0].source.split("\n\n") if not part.startswith(("#", "[!["))) if nb.cells else ""
+    """The Markdown of what a chapter promises, and of how long it takes: the first cell without heading and link to Colab."""
+    return "\n\n".join(part for part in nb.cells[0].source.split("\n\n") if not part.startswith(("#", "**[Open in Colab]"))) if nb.cells else ""
 
 
 def style(page):
