@@ -50,7 +50,7 @@ def started(notebook):
     for attempt in range(3):
         notebook.run_all(wait=False)
         try:
-            return notebook.wait("cells.some(c => c.model.executionCount !== null || c.node.innerText.includes('[*]'))", timeout=10)
+            return notebook.wait("cells.some(c => c.model.executionCount !== null || c.model.executionState === 'running')", timeout=10)
         except Exception:
             if attempt == 2:
                 raise
@@ -58,7 +58,7 @@ def started(notebook):
 
 def reaches(notebook, cell, seconds=60):
     """Wait until a cell is being run: it is marked with [*], and none before it is."""
-    notebook.wait("kernel.status === 'busy' && cells.findIndex(c => c.node.innerText.includes('[*]')) === x", notebook.index(cell), seconds)
+    notebook.wait("kernel.status === 'busy' && cells.findIndex(c => c.model.executionState === 'running') === x", notebook.index(cell), seconds)
 
 
 def steps_done(notebook, cell):
@@ -191,7 +191,7 @@ def test_two_chapters_at_once(lab, opened):
         started(notebook)
     for notebook in pair:
         notebook.wait("kernel.status === 'busy'", timeout=20)
-    assert all(notebook.js("return cells.some(c => c.node.innerText.includes('[*]'))") for notebook in pair)
+    assert all(notebook.js("return cells.some(c => c.model.executionState === 'running')") for notebook in pair)
     for notebook in pair:
         notebook.idle(300)
     for notebook, name in zip(pair, ("q_step", "posterior_mean")):
