@@ -94,15 +94,15 @@ def test_one_command_moves_everything_and_nothing_else(course):
     with open(course / "README.md", "a", encoding="utf-8") as out:
         out.write(f"\n`git clone https://github.com/{HOME}.git` [code](https://github.com/{HOME}/blob/{tool.BRANCH}/a.py)\n")
     before = written(course)
-    moved = command(course, "some-one/my.course", "work/sliders")
+    moved = command(course, "some-one/my.course", "try/sliders")
     assert moved.returncode == 0 and moved.stderr == "", moved.stderr
-    assert moved.stdout.splitlines()[-1] == "The course lives at some-one/my.course, branch work/sliders."
-    assert tool.repository(course) == ("some-one/my.course", "work/sliders") and tool.stale(course) == []
+    assert moved.stdout.splitlines()[-1] == "The course lives at some-one/my.course, branch try/sliders."
+    assert tool.repository(course) == ("some-one/my.course", "try/sliders") and tool.stale(course) == []
     for path, old in before.items():
         assert HOME.encode() not in path.read_bytes(), path
         if path.suffix == ".ipynb":
             only_its_home_changed(nbformat.reads(old.decode(), 4), nbformat.read(path, 4))
-    assert "https://github.com/some-one/my.course/blob/work/sliders/a.py" in (course / "README.md").read_text(encoding="utf-8")
+    assert "https://github.com/some-one/my.course/blob/try/sliders/a.py" in (course / "README.md").read_text(encoding="utf-8")
     changed = {path.relative_to(course).parts[0] for path, old in before.items() if path.read_bytes() != old}
     assert changed == {"README.md", "notebooks", "pyproject.toml"}
     assert command(course, *filter(None, (HOME, tool.BRANCH))).returncode == 0
@@ -118,8 +118,8 @@ def only_its_home_changed(old, new):
         assert same == a, f"cell {k}"
         if a.source != b.source:
             differ.append(k)
-            assert b.source in (tool.first_cell(("some-one/my.course", "work/sliders")),
-                                a.source.replace(f"{HOME}/blob/{tool.BRANCH}", "some-one/my.course/blob/work/sliders"))
+            assert b.source in (tool.first_cell(("some-one/my.course", "try/sliders")),
+                                a.source.replace(f"{HOME}/blob/{tool.BRANCH}", "some-one/my.course/blob/try/sliders"))
         else:
             assert a.id == b.id
     assert len(differ) == 2
