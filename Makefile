@@ -133,8 +133,8 @@ export SET_UP
 # A notebook whose outputs come from somebody else shows its sliders only when it is trusted: sign the course's own.
 CHAPTERS = notebooks/[0-9][0-9]_*.ipynb
 
-# The last settings spare the reader two warnings: of a kernel without encryption, and of the server's own keep-alive (30 s, with a
-# timeout of 90 s that tornado does not like); on one machine no connection needs it.
+# Two settings spare the reader a warning: of a kernel without encryption, and of the server's own keep-alive (30 s, with a timeout
+# of 90 s that tornado does not like); on one machine no connection needs it. The last one makes live sliders quick.
 lab:
 	@sh -c "$$SET_UP" set-up lab
 	@if [ ! -f .venv/.trusted ] || [ -n "$$(find notebooks -name '*.ipynb' -newer .venv/.trusted)" ]; then \
@@ -143,7 +143,8 @@ lab:
 	@if [ "$$(id -u)" = 0 ]; then root=--allow-root; else root=; fi; \
 	exec .venv/bin/python -m jupyterlab $$root --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --ServerApp.answer_yes=True --log-level=WARN \
-	    --MappingKernelManager.transport_encryption=auto "--ServerApp.tornado_settings={'ws_ping_interval': 0}" $(ARGS)
+	    --MappingKernelManager.transport_encryption=auto "--ServerApp.tornado_settings={'ws_ping_interval': 0}" \
+	    --ServerApp.kernel_websocket_connection_class=tools.at_once.AtOnce $(ARGS)
 
 test:
 	@sh -c "$$SET_UP" set-up test

@@ -42,7 +42,7 @@ def noise_figure(x_0: Tensor):
 
     def update(name: str, t: int) -> None:
         x_t = noised(x_0, t, THREE[name])
-        left.set_title(f"$x_t$, {name}, t = {t}")
+        left.set_title(f"xₜ, {name}, t = {t}")
         set_picture(x_t)
         set_values(x_t)
         set_dot(name, t)
@@ -68,8 +68,9 @@ def one_frame(x_0: Tensor):
     figure, update = noise_figure(x_0)
     figure.set_dpi(85)
     canvas = FigureCanvasAgg(figure)
+    _, values, _ = figure.axes                                 # its title stays
     moving = [(axes, artist) for axes in figure.axes
-              for artist in (*axes.images, *axes.patches, *axes.lines, *axes.collections, axes.title)]
+              for artist in (*axes.images, *axes.patches, *axes.lines, *axes.collections, axes.title) if artist is not values.title]
     for _, artist in moving:
         artist.set_animated(True)                              # draw() leaves it out
     canvas.draw()

@@ -24,6 +24,7 @@ import nbformat
 from nbformat import v4
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+AT_ONCE = "--ServerApp.kernel_websocket_connection_class=tools.at_once.AtOnce"     # as `make lab` has it
 SETTINGS = {"notebook-extension/tracker": {"windowingMode": "none"},      # else cells out of sight are not in the page
             "docmanager-extension/plugin": {"autosave": False},
             "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
@@ -105,7 +106,7 @@ def start_lab(folder, python=sys.executable):
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     command = [str(python), "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={url.split(':')[-1]}",
                "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", "--LabApp.news_url=None", "--LabApp.extension_manager=readonly",
-               "--LabApp.expose_app_in_browser=True"]                      # window.jupyterapp: commands by name
+               AT_ONCE, "--LabApp.expose_app_in_browser=True"]             # window.jupyterapp: commands by name
     with open(log, "w", encoding="utf-8") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=root)
     lab = Lab(url, token, root, log, folder / "progress.txt", environment, process)

@@ -1,6 +1,7 @@
 """A notebook in careless hands: restarted, run out of order, dragged while it trains, opened twice, interrupted."""
 import re
 
+import moving
 import pytest
 
 import ddpm_lib.course.ch02
@@ -197,11 +198,12 @@ def test_two_chapters_at_once(lab, opened):
     for notebook, name in zip(pair, ("q_step", "posterior_mean")):
         assert notebook.cell_errors() == [] and notebook.errors == []
         assert all(count for count, kind in zip(notebook.counts(), notebook.kinds()) if kind == "code")
-        ranges = notebook.page.locator("input[type=range]")
-        before = notebook.js("return document.querySelector('canvas[data-frame]').dataset.frame")
-        ranges.first.press("End")
-        ranges.first.press("ArrowLeft")
-        assert notebook.js("return document.querySelector('canvas[data-frame]').dataset.frame") != before
+        slider = moving.on_page(notebook)[0]
+        frames = moving.Frames(slider)
+        slider.show()
+        for key, back in (("Home", frames.n), ("End", 1), ("ArrowLeft", 2)):
+            slider.key(key)
+            frames.expect(frames.n - back)
         number = notebook.index(f"def my_{name}")
         notebook.set_source(number, solution_source(name))
         notebook.run_cell(number)
