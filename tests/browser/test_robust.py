@@ -125,18 +125,16 @@ def test_cells_out_of_order(lab, opened):
     notebook = opened(lab.copy("notebooks/00_start_here.ipynb", "00_jumbled.ipynb"))
     number = {text: notebook.index(text) for text in ("setup()", "import torch", "trajectory.append", "trajectory_slider(trajectory,",
                                                       'check("scale"', "def my_scale", "print(len(edges")[:6]}
-    notebook.run_cell(number["setup()"])
-    for cell, name, line in (("trajectory.append", "weights", "from ddpm_lib import data, plots, weights"),
-                             ('check("scale"', "check", "from ddpm_lib.course import check, hint, show, show_solution")):
-        notebook.run_cell(number[cell])
-        assert f"NameError: name '{name}' is not defined\n{name} is made above, under \"" in seen(notebook, number[cell])
-        assert f"in the cell with the line\n    {line}\n" in seen(notebook, number[cell])
-    notebook.run_cell(number["import torch"])
-    for cell, name, line in (("trajectory_slider(trajectory,", "trajectory", "guess, trajectory = clipped(denoiser(net, schedule)), []"),
-                             ('check("scale"', "my_scale", "def my_scale(x, c):")):
-        notebook.run_cell(number[cell])
-        assert f"NameError: name '{name}' is not defined\n{name} is made above, under \"" in seen(notebook, number[cell])
-        assert f"in the cell with the line\n    {line}" in seen(notebook, number[cell])
+    missing = {"setup()": (("trajectory.append", "weights", "from ddpm_lib import data, plots, weights\n"),
+                           ('check("scale"', "check", "from ddpm_lib.course import check, hint, show, show_solution\n")),
+               "import torch": (("trajectory_slider(trajectory,", "trajectory", "guess, trajectory = clipped(denoiser(net, schedule)), []"),
+                                ('check("scale"', "my_scale", "def my_scale(x, c):"))}
+    for runs, fails in missing.items():
+        notebook.run_cell(number[runs])
+        for cell, name, line in fails:
+            notebook.run_cell(number[cell])
+            assert f"NameError: name '{name}' is not defined\n{name} is made above, under \"" in seen(notebook, number[cell])
+            assert f"in the cell with the line\n    {line}" in seen(notebook, number[cell])
     for cell in ("def my_scale", 'check("scale"', "trajectory.append", "trajectory_slider(trajectory,"):
         notebook.run_cell(number[cell])
     assert notebook.cell_errors() == []
