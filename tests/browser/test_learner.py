@@ -275,7 +275,7 @@ def test_a_loop_without_end_is_interrupted(zero):
     zero.set_source(number, "def my_scale(x, c):\n    while True: pass")
     zero.run_cell(number)
     zero.run_cell(number + 1, wait=False)
-    zero.wait("kernel.status === 'busy'")
+    zero.wait("cells[x].model.executionState === 'running'", number + 1)
     zero.page.wait_for_timeout(500)
     zero.interrupt()
     zero.idle()
