@@ -3,7 +3,7 @@
 Needs a Chromium, playwright and jupyterlab-slideshow; skips with a sentence where one is missing.
 """
 import pytest
-from driver import open_notebook
+from driver import open_notebook, start_lab
 from nbformat import v4
 
 KNOWN = {"page error: Cannot read properties of null (reading 'observe')"}      # jupyterlab-slideshow 0.3.4 says it once; nothing is missing
@@ -14,21 +14,23 @@ live_slider(lambda t: np.full((40, 60), t / 20), range(21), label="t", alt="A gr
 
 
 @pytest.fixture(scope="module")
-def show(browser, lab):
-    """Chapter 02, trusted, and a notebook with a live slider, in lab.root. show(name): it is open and shown as slides."""
+def show(browser, tmp_path_factory):
+    """Chapter 02, trusted, and a notebook with a live slider, in a JupyterLab of their own: jupyterlab-slideshow notes in its
+    settings that it presents, and the next notebook opened there begins as slides. show(name): it is open and shown as slides."""
     pytest.importorskip("jupyterlab_slideshow", reason="jupyterlab-slideshow is missing: python -m pip install -r requirements-dev.txt")
-    lab.trust(lab.copy("notebooks/02_forward_noising.ipynb", "presented.ipynb"))
     title, code = v4.new_markdown_cell("# Live"), v4.new_code_cell(LIVE)     # the first is a slide, the other appears under it
     title.metadata["slideshow"], code.metadata["slideshow"] = {"slide_type": "slide"}, {"slide_type": "fragment"}
-    lab.write("live.ipynb", title, code)
+    with start_lab(tmp_path_factory.mktemp("presenting")) as lab:
+        lab.trust(lab.copy("notebooks/02_forward_noising.ipynb", "presented.ipynb"))
+        lab.write("live.ipynb", title, code)
 
-    def presented(name):
-        notebook = open_notebook(browser, lab, name, width=1280, height=720)
-        notebook.page.wait_for_function("() => window.jupyterapp.commands.hasCommand('deck:start')")
-        notebook.js("window.jupyterapp.commands.execute('deck:start')")
-        notebook.page.wait_for_selector("[data-jp-deck-mode='presenting']", state="attached")
-        return notebook
-    return presented
+        def presented(name):
+            notebook = open_notebook(browser, lab, name, width=1280, height=720)
+            notebook.page.wait_for_function("() => window.jupyterapp.commands.hasCommand('deck:start')")
+            notebook.js("window.jupyterapp.commands.execute('deck:start')")
+            notebook.page.wait_for_selector("[data-jp-deck-mode='presenting']", state="attached")
+            return notebook
+        yield presented
 
 
 def at_cell(notebook, text):
