@@ -263,7 +263,7 @@ class Notebook:
                     || c.model.executionCount === null)"""):
                 return
 
-    def run_cell(self, cell, timeout=180, wait=True):
+    def run_cell(self, cell, timeout=60, wait=True):
         """Run one cell and wait for its end."""
         self._start("notebook:run-cell", self.index(cell))
         if wait:

@@ -51,7 +51,8 @@ def started(notebook):
     for attempt in range(3):
         notebook.run_all(wait=False)
         try:
-            return notebook.wait("cells.some(c => c.model.type === 'code' && (c.model.executionCount !== null || c.model.executionState === 'running'))", timeout=10)
+            return notebook.wait("""cells.some(c => c.model.type === 'code'
+                && (c.model.executionCount !== null || c.model.executionState === 'running'))""", timeout=10)
         except Exception:
             if attempt == 2:
                 raise
